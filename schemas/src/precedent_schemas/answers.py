@@ -1,0 +1,147 @@
+"""What the indexer answers: the reply of every verb, each with how much of the log it covers."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from precedent_schemas.events import Outcome, StoredEvent
+from precedent_schemas.fields import Timestamp
+
+
+class Answer(BaseModel):
+    """Base of every reply; a field that this version does not know is ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ModelRef(Answer):
+    """The embedding model behind an answer."""
+
+    name: str
+    fingerprint: Annotated[str, Field(description="Changes whenever the same text would get another vector")]
+    runtime: Annotated[str | None, Field(description="What runs it here; only in stats")] = None
+
+
+class Coverage(Answer):
+    """How much of the log an answer stands on."""
+
+    indexed_seq: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Up to here every message is indexed, superseded, deleted, dead-lettered or gone",
+        ),
+    ]
+    stream_seq: Annotated[int, Field(ge=0, description="Last sequence in the log when the answer was made")]
+    model: ModelRef
+
+
+class Entry(Answer):
+    """One event, its latest sequence in the log, and what was decided about it."""
+
+    event: StoredEvent
+    seq: Annotated[int, Field(ge=1)]
+    outcome: Annotated[Outcome | None, Field(description="The latest decision, if any")] = None
+
+
+class Hit(Entry):
+    """One similar event."""
+
+    similarity: Annotated[float, Field(ge=-1, le=1, description="Cosine similarity; 1 is the same meaning")]
+
+
+class Summary(Answer):
+    """The hits of a search at a glance."""
+
+    verdicts: Annotated[dict[str, int], Field(description="Hits by the verdict of their latest outcome")]
+    mitigations: Annotated[dict[str, int], Field(description="Hits by the mitigation of their latest outcome")]
+    first_seen: Timestamp | None = None
+    last_seen: Timestamp | None = None
+
+
+class SearchReply(Coverage):
+    """Reply of `search`."""
+
+    hits: Annotated[list[Hit], Field(description="Best first")]
+    summary: Summary
+
+
+class BucketCount(Answer):
+    """One stretch of time of a recurrence."""
+
+    start: Annotated[Timestamp, Field(description="First moment of the bucket")]
+    count: Annotated[int, Field(ge=1, description="Events in it")]
+    users: Annotated[int, Field(ge=0, description="Distinct users in it")]
+    ips: Annotated[int, Field(ge=0, description="Distinct addresses in it")]
+
+
+class RecurrenceReply(Coverage):
+    """Reply of `recurrence`."""
+
+    total: Annotated[int, Field(ge=0, description="Events that count")]
+    capped: Annotated[bool, Field(description="More than could be looked at: the counts are lower bounds")]
+    buckets: Annotated[list[BucketCount], Field(description="Those with events, oldest first")]
+    users: Annotated[int, Field(ge=0, description="Distinct users")]
+    ips: Annotated[int, Field(ge=0, description="Distinct addresses")]
+    first_seen: Timestamp | None = None
+    last_seen: Timestamp | None = None
+
+
+class GetReply(Coverage):
+    """Reply of `get`."""
+
+    events: Annotated[list[Entry], Field(description="In the order asked")]
+    missing: list[str]
+
+
+class ListReply(Coverage):
+    """Reply of `list`."""
+
+    events: list[Entry]
+    cursor: Annotated[str | None, Field(description="Opaque; there while there is more")] = None
+
+
+class DeleteReply(Answer):
+    """Reply of `delete`: what is gone for good, and what was not there."""
+
+    deleted: list[str]
+    missing: list[str]
+
+
+class ClearReply(Answer):
+    """Reply of `clear`."""
+
+    deleted: Annotated[int, Field(ge=0, description="Events removed")]
+
+
+class CollectionStatsReply(Coverage):
+    """Reply of `stats` of one collection."""
+
+    count: Annotated[int, Field(ge=0)]
+
+
+class CollectionCount(Answer):
+    """One collection in the service's stats."""
+
+    count: Annotated[int, Field(ge=0)]
+
+
+class StreamState(Answer):
+    """The log as the server has it."""
+
+    last_seq: Annotated[int, Field(ge=0)]
+    messages: Annotated[int, Field(ge=0)]
+    bytes: Annotated[int, Field(ge=0)]
+
+
+class StatsReply(Coverage):
+    """Reply of the service's `stats`."""
+
+    version: str
+    uptime_seconds: Annotated[float, Field(ge=0)]
+    collections: dict[str, CollectionCount]
+    stream: StreamState
+    pending: Annotated[int, Field(ge=0, description="Messages of the log not yet given to the indexer")]
+    ack_pending: Annotated[int, Field(ge=0, description="Messages in the indexer's hands")]
+    redelivered: Annotated[int, Field(ge=0, description="Of these, messages given more than once")]
+    dead_letters: Annotated[int, Field(ge=0, description="Messages in the dead-letter stream")]
