@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import CoreSchema
 
 from precedent_schemas import answers, dead_letters, questions
 from precedent_schemas.subjects import DEAD_LETTERS_PREFIX, INDEX_PREFIX
@@ -52,14 +54,21 @@ class Endpoint:
         }
 
 
+class _Generator(GenerateJsonSchema):
+    """Leaves out the titles of fields: they only repeat the names."""
+
+    def field_title_should_be_set(self, schema: CoreSchema) -> bool:  # noqa: ARG002 -- pydantic's hook
+        return False
+
+
 def request_schema(model: type[BaseModel]) -> dict[str, Any]:
     """JSON Schema of what a caller sends."""
-    return model.model_json_schema(mode="validation")
+    return model.model_json_schema(mode="validation", schema_generator=_Generator)
 
 
 def reply_schema(model: type[BaseModel]) -> dict[str, Any]:
     """JSON Schema of what comes back."""
-    return model.model_json_schema(mode="serialization")
+    return model.model_json_schema(mode="serialization", schema_generator=_Generator)
 
 
 def _of_collection(verb: str, request: type[BaseModel], reply: type[BaseModel], description: str) -> Endpoint:

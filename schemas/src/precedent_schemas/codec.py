@@ -170,12 +170,18 @@ def _check_surrogates(value: dict[str, Any]) -> None:
 
 
 def _problem(error: Any) -> FieldProblem:  # noqa: ANN401 -- pydantic's ErrorDetails is a private TypedDict
-    path = ".".join(str(part) for part in error["loc"])
+    path = ".".join(_shown_part(part) for part in error["loc"])
     message = error["msg"].removeprefix("Value error, ")
     given = error.get("input")
     if error["type"] != "missing" and isinstance(given, str | int | float):
         message = f"{message} (got {_shown(given)})"
     return FieldProblem(field=path, message=message)
+
+
+def _shown_part(part: str | int) -> str:
+    name = str(part)
+    # The name of an unknown field is the sender's: it may be as long as the message.
+    return name if len(name) <= _SHOWN_CHARS else f"{name[:_SHOWN_CHARS]}..."
 
 
 def _shown(value: object) -> str:

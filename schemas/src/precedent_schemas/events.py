@@ -3,7 +3,8 @@
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 from precedent_schemas.fields import (
     Attributes,
@@ -25,6 +26,17 @@ class LogMessage(BaseModel):
     """Base of what publishers write: unknown fields are ignored, and null stands for an absent field."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /) -> dict[str, Any]:
+        """The schema of what comes in says of every optional field that it may be null."""
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        if handler.mode == "validation":
+            for name, field in schema["properties"].items():
+                if name not in schema.get("required", ()) and {"type": "null"} not in field.get("anyOf", ()):
+                    about = {key: field.pop(key) for key in ("default", "description") if key in field}
+                    schema["properties"][name] = {"anyOf": [field, {"type": "null"}], **about}
+        return schema
 
     @model_validator(mode="before")
     @classmethod
@@ -49,7 +61,7 @@ class EventBody(LogMessage):
     source: Annotated[Label | None, Field(description="Which service said so")] = None
     user: Annotated[Label | None, Field(description="The user concerned")] = None
     ip: Annotated[IpAddress | None, Field(description="The address concerned; normalised")] = None
-    attributes: Annotated[Attributes, Field(default_factory=dict, description="The publisher's own flat data")]
+    attributes: Annotated[Attributes, Field(description="The publisher's own flat data")] = {}
 
 
 class SecurityEvent(EventBody):
@@ -83,7 +95,7 @@ class StoredEvent(BaseModel):
     source: Label | None = None
     user: Label | None = None
     ip: IpAddress | None = None
-    attributes: Annotated[Attributes, Field(default_factory=dict)]
+    attributes: Attributes = {}
 
 
 class Verdict(StrEnum):
@@ -113,6 +125,15 @@ class Outcome(LogMessage):
 
 class Deletion(LogMessage):
     """Payload of `security.deletions.v1.<collection>`: removes every earlier revision and outcome."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["ids"], "properties": {"ids": {"type": "array"}}},
+                {"required": ["all"], "properties": {"all": {"const": True}}},
+            ]
+        }
+    )
 
     ids: Annotated[list[StoredId] | None, Field(min_length=1, max_length=MAX_K)] = None
     all: Annotated[bool, Field(strict=True, description="The whole collection")] = False

@@ -42,6 +42,7 @@ _KEY: Final = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_ATTRIBUTE_KEY_CHARS}}}")
 _RFC3339: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):(\d\d))", re.ASCII
 )
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _MAX_OFFSET_HOURS: Final = 23
 _MAX_MINUTES: Final = 59
 _LEAP_SECOND: Final = 60
@@ -61,7 +62,10 @@ def parse_time(value: object) -> datetime:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("needs an offset: add 'Z' or '+hh:mm', or give the datetime a tzinfo")
-        return _cut(value)
+        try:
+            return _cut(value)
+        except OverflowError as error:
+            raise ValueError(f"is no moment of the years 1 to 9999: {error}") from error
     match = _RFC3339.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("should be RFC 3339 with an offset, as in 2026-01-31T12:00:00Z")
@@ -130,6 +134,9 @@ def check_scalar(value: object) -> Scalar:
         ValueError: not a string, a boolean, an integer of 64 bit or a finite number.
     """
     if isinstance(value, bool | str):
+        # The codec lets none in, but a publisher's own string may hold one, and it has no bytes in UTF-8.
+        if isinstance(value, str) and _SURROGATE.search(value):
+            raise ValueError("should hold no lone surrogate")
         return value
     if isinstance(value, int):
         if not INT64_MIN <= value <= INT64_MAX:
@@ -215,37 +222,40 @@ def _as_given(value: Any) -> Any:  # noqa: ANN401 -- checked on the way in; 1 st
     return value
 
 
-def _scalar_schema() -> list[dict[str, Any]]:
-    integer = {"type": "integer", "minimum": INT64_MIN, "maximum": INT64_MAX}
-    return [{"type": "string"}, integer, {"type": "number"}, {"type": "boolean"}]
-
-
+_NUMBER_SCHEMAS: Final[list[dict[str, Any]]] = [
+    {"type": "integer", "minimum": INT64_MIN, "maximum": INT64_MAX},
+    # JSON Schema cannot tell 1e300 from an integer, so this one has no limits.
+    {"type": "number", "description": "Written with a fraction or an exponent; finite"},
+]
+_SCALAR_SCHEMAS: Final[list[dict[str, Any]]] = [{"type": "string"}, *_NUMBER_SCHEMAS, {"type": "boolean"}]
+_LIST_SCHEMAS: Final[list[dict[str, Any]]] = [
+    {"type": "array", "items": one} for one in ({"type": "string"}, {"anyOf": _NUMBER_SCHEMAS}, {"type": "boolean"})
+]
+_ONE_OF_SCHEMA: Final = {"type": "array", "minItems": 1, "maxItems": MAX_K, "items": {"anyOf": _SCALAR_SCHEMAS}}
 _ATTRIBUTES_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "maxProperties": MAX_ATTRIBUTES,
     "propertyNames": {"pattern": f"^[A-Za-z0-9_.-]{{1,{MAX_ATTRIBUTE_KEY_CHARS}}}$"},
-    "additionalProperties": {
-        "anyOf": [
-            *_scalar_schema(),
-            *({"type": "array", "items": {"type": one}} for one in ("string", "number", "boolean")),
-        ]
-    },
+    "additionalProperties": {"anyOf": [*_SCALAR_SCHEMAS, *_LIST_SCHEMAS]},
 }
 _ATTRIBUTE_FILTER_SCHEMA: Final[dict[str, Any]] = {
     **_ATTRIBUTES_SCHEMA,
-    "additionalProperties": {
-        "anyOf": [
-            *_scalar_schema(),
-            {"type": "array", "minItems": 1, "maxItems": MAX_K, "items": {"anyOf": _scalar_schema()}},
-        ]
-    },
+    "additionalProperties": {"anyOf": [*_SCALAR_SCHEMAS, _ONE_OF_SCHEMA]},
 }
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT_CHARS, strict=True)]
+Text = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT_CHARS, strict=True),
+    Field(json_schema_extra={"pattern": r"[^ \t\r\n]"}),
+]
 """What is embedded: 1 to 32,768 characters after trimming."""
 StoredId = Annotated[str, StringConstraints(pattern=rf"^{_ID_CHARS}{{1,{MAX_ID_CHARS}}}$", strict=True)]
 """The id of an event as the index has it, also one that the log gave."""
-EventId = Annotated[StoredId, AfterValidator(_refuse_seq_prefix)]
+EventId = Annotated[
+    StoredId,
+    AfterValidator(_refuse_seq_prefix),
+    Field(json_schema_extra={"not": {"pattern": f"^{SEQ_ID_PREFIX}"}}),
+]
 """The id that a publisher may give."""
 Label = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LABEL_CHARS, strict=True)]
 """A short name: a source, a user, a mitigation."""
@@ -265,7 +275,13 @@ Timestamp = Annotated[
 IpAddress = Annotated[
     str,
     BeforeValidator(_of_string(normalise_ip)),
-    WithJsonSchema({"type": "string", "examples": ["203.0.113.7"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}],
+            "examples": ["203.0.113.7", "2001:db8::7"],
+        }
+    ),
 ]
 """An address in its one spelling."""
 Network = Annotated[

@@ -91,6 +91,12 @@ class Filter(Question):
 class _About(Question):
     """Exactly one of `text` and `id`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": [name], "properties": {name: {"type": "string"}}} for name in ("text", "id")]
+        }
+    )
+
     text: Annotated[Text | None, Field(description="What to look for, in words")] = None
     id: Annotated[StoredId | None, Field(description="An event of the collection: more like that one")] = None
     filter: Filter | None = None

@@ -1,0 +1,132 @@
+"""The command `precedent-indexer`: arguments, exit codes, and what people see.
+
+Exit codes: 0 done or healthy; 1 refused or unhealthy, with the reason on standard error; 2 wrong arguments.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from precedent_indexer import __version__, app, health, logs, settings
+from precedent_indexer.errors import IndexerError
+from precedent_indexer.model import DEFAULT_MODEL_DIR, ModelError
+
+cli = typer.Typer(
+    name="precedent-indexer",
+    help="The memory of a security backend: indexes security events from NATS and answers questions about them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Form(StrEnum):
+    """How settings are shown."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 -- typer calls it so
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@cli.callback()
+def _common(
+    *,
+    _version_wanted: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Settings come from the environment: see `precedent-indexer settings`."""
+
+
+@cli.command()
+def serve() -> None:
+    """Index what the log has and answer questions, until SIGTERM or Ctrl-C."""
+    chosen = settings.load()
+    logs.configure(chosen.precedent_log_level, chosen.precedent_log_format)
+    code = asyncio.run(app.serve(chosen))
+    # Threads that could not be stopped softly must not keep the process alive.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+@cli.command()
+def init() -> None:
+    """Create the streams and the consumer where they are missing, check them where they are not."""
+    chosen = settings.load()
+    logs.configure(chosen.precedent_log_level, chosen.precedent_log_format)
+    asyncio.run(app.init(chosen))
+    typer.echo("streams and consumer are as they must be")
+
+
+@cli.command("health")
+def show_health(
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 3.0,
+) -> None:
+    """Exit 0 when the indexer serves and has caught up within PRECEDENT_HEALTH_MAX_LAG, else 1."""
+    chosen = settings.load()
+    logs.configure("error", chosen.precedent_log_format)
+    report = asyncio.run(health.check(chosen, timeout))
+    typer.echo(report.line)
+    raise typer.Exit(0 if report.healthy else 1)
+
+
+@cli.command("settings")
+def show_settings(
+    form: Annotated[Form, typer.Option("--format", help="How to show them.")] = Form.TABLE,
+) -> None:
+    """List every setting with its value, default and meaning; secrets are masked."""
+    if form is Form.MARKDOWN:
+        typer.echo("| setting | default | meaning |\n| --- | --- | --- |")
+        for row in settings.describe():
+            default = f"`{row['default']}`" if row["default"] else ""
+            typer.echo(f"| `{row['name']}` | {default} | {row['description']} |")
+        return
+    rows = settings.describe(settings.load())
+    if form is Form.JSON:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("setting", "value", "default", "meaning")
+    for row in rows:
+        table.add_row(row["name"], row["value"], row["default"], row["description"])
+    Console().print(table)
+
+
+@cli.command("build-model")
+def build_model(
+    target: Annotated[Path | None, typer.Option(help="Where to; unset: where `serve` looks for it.")] = None,
+) -> None:
+    """Build the model's graph from the installed weights, once, at set-up."""
+    # Only this command needs the graph builder and its libraries.
+    from precedent_indexer.adapters import model_graph  # noqa: PLC0415
+
+    directory = target or settings.load().precedent_model_path or DEFAULT_MODEL_DIR
+    files = model_graph.build_model(directory)
+    typer.echo(f"model {files.fingerprint} built in {files.directory}")
+
+
+def main() -> None:
+    """Run the command line; failures that people can mend are said in one message, without a traceback."""
+    try:
+        cli()
+    except (IndexerError, ModelError) as error:
+        sys.stderr.write(f"precedent-indexer: {error}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""The only importer of chromadb: one generation of the index in an embedded Chroma directory.
+
+Each collection of events is a Chroma collection of the same name; `<name>.outcomes` beside it holds the latest
+outcome of every event id, also of events that are still to come; `precedent.identity` says what the index is.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import chromadb
+import numpy as np
+from chromadb.api import ClientAPI
+from chromadb.api.models.Collection import Collection
+from chromadb.config import Settings as ChromaSettings
+from chromadb.errors import ChromaError, NotFoundError
+
+from precedent_indexer.errors import IndexBroken, StoreUnavailable
+from precedent_indexer.ports import Identity, Vector, Where, Writes
+from precedent_indexer.records import (
+    Metadata,
+    OutcomeRecord,
+    Row,
+    joined_metadata,
+    outcome_metadata,
+    read_outcome,
+    read_row,
+    row_metadata,
+)
+
+_IDENTITY: Final = "precedent.identity"
+_OUTCOMES_SUFFIX: Final = ".outcomes"
+_WRITE_ROWS: Final = 500
+"""Rows of one write; far below Chroma's own limit, so that no write holds the interpreter for long."""
+_READ_ROWS: Final = 1_000
+"""Ids of one read; SQLite takes some tens of thousands of parameters."""
+_CONFIGURATION: Final[Any] = {"hnsw": {"space": "cosine", "ef_search": 200}}
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (ChromaError, RuntimeError, OSError, ValueError) as error:
+        raise StoreUnavailable(f"Chroma cannot {what}: {type(error).__name__}: {error}") from error
+
+
+class ChromaStore:
+    """One generation of the index."""
+
+    def __init__(self, client: ClientAPI) -> None:
+        self._client = client
+        self._open: dict[str, Collection] = {}
+
+    @classmethod
+    def open(cls, directory: Path) -> "ChromaStore":
+        """Open or make the Chroma files in `directory`.
+
+        Raises:
+            IndexBroken: they are there and cannot be read.
+        """
+        try:
+            client = chromadb.PersistentClient(
+                str(directory), settings=ChromaSettings(anonymized_telemetry=False, allow_reset=False)
+            )
+            store = cls(client)
+            store.identity()
+        except Exception as error:  # Chroma raises bare exceptions of many kinds over broken files
+            raise IndexBroken(f"the index in {directory} cannot be opened: {type(error).__name__}") from error
+        return store
+
+    def identity(self) -> Identity | None:
+        """What the index knows of itself; None in an empty directory."""
+        with _translated("read the index's identity"):
+            collection = self._find(_IDENTITY)
+            if collection is None:
+                return None
+            found = collection.get(ids=[_IDENTITY], include=["metadatas"])["metadatas"]
+        if not found:
+            return None
+        values: Any = found[0]
+        return Identity(**{name: values[name] for name in Identity.__slots__})
+
+    def set_identity(self, identity: Identity) -> None:
+        """Durable when it returns."""
+        with _translated("write the index's identity"):
+            collection = self._find(_IDENTITY) or self._make(_IDENTITY)
+            values: Any = {name: getattr(identity, name) for name in Identity.__slots__}
+            collection.upsert(ids=[_IDENTITY], embeddings=_points(1), metadatas=[values])
+
+    def collections(self) -> list[str]:
+        """Names of the collections that exist, sorted."""
+        with _translated("list collections"):
+            return sorted(one.name for one in self._client.list_collections() if "." not in one.name)
+
+    def exists(self, collection: str) -> bool:
+        """Whether it exists; cheap, since what exists stays."""
+        with _translated(f"find collection {collection}"):
+            return self._find(collection) is not None
+
+    def create(self, collection: str) -> None:
+        """Make a collection; no error when it exists."""
+        with _translated(f"create collection {collection}"):
+            self._make(collection)
+
+    def count(self, collection: str) -> int:
+        """Events in it."""
+        with _translated(f"count collection {collection}"):
+            found = self._find(collection)
+            return found.count() if found else 0
+
+    def rows(self, collection: str, ids: Sequence[str]) -> dict[str, Row]:
+        """Those of `ids` that are there."""
+        found: dict[str, Row] = {}
+        with _translated(f"read collection {collection}"):
+            events = self._find(collection)
+            if events is None:
+                return found
+            for part in _parts(ids, _READ_ROWS):
+                got: Any = events.get(ids=part, include=["metadatas", "documents"])
+                for event_id, metadata, document in zip(got["ids"], got["metadatas"], got["documents"], strict=True):
+                    found[event_id] = read_row(metadata, document)
+        return found
+
+    def vector(self, collection: str, event_id: str) -> Vector | None:
+        """The stored vector of one event."""
+        with _translated(f"read collection {collection}"):
+            events = self._find(collection)
+            got: Any = events.get(ids=[event_id], include=["embeddings"])["embeddings"] if events else ()
+            return np.asarray(got[0], dtype=np.float32) if len(got) else None
+
+    def outcomes(self, collection: str, ids: Sequence[str]) -> dict[str, OutcomeRecord]:
+        """The latest outcomes of those of `ids` that have one."""
+        found: dict[str, OutcomeRecord] = {}
+        with _translated(f"read the outcomes of {collection}"):
+            companion = self._find(collection + _OUTCOMES_SUFFIX)
+            if companion is None:
+                return found
+            for part in _parts(ids, _READ_ROWS):
+                got: Any = companion.get(ids=part, include=["metadatas"])
+                for event_id, metadata in zip(got["ids"], got["metadatas"], strict=True):
+                    record = read_outcome(metadata)
+                    if record is not None:
+                        found[event_id] = record
+        return found
+
+    def write(self, collection: str, writes: Writes) -> None:
+        """Durable when it returns; outcomes first, so that a row never shows one that is not kept."""
+        with _translated(f"write collection {collection}"):
+            if writes.outcomes:
+                companion = self._make(collection + _OUTCOMES_SUFFIX)
+                for part in _parts(list(writes.outcomes.items()), _WRITE_ROWS):
+                    companion.upsert(
+                        ids=[event_id for event_id, _ in part],
+                        embeddings=_points(len(part)),
+                        metadatas=[outcome_metadata(record) for _, record in part],
+                    )
+            if writes.rows:
+                self._upsert_rows(self._make(collection), writes)
+            changes: dict[str, Metadata] = {
+                event_id: joined_metadata(record) for event_id, record in writes.joined.items()
+            }
+            for event_id, seqs in writes.seqs.items():
+                changes.setdefault(event_id, {})["seqs"] = list(seqs)
+            for part in _parts(list(changes.items()), _WRITE_ROWS):
+                events = self._make(collection)
+                events.update(ids=[event_id for event_id, _ in part], metadatas=[change for _, change in part])
+
+    def _upsert_rows(self, events: Collection, writes: Writes) -> None:
+        for part in _parts(list(writes.rows.items()), _WRITE_ROWS):
+            events.upsert(
+                ids=[event_id for event_id, _ in part],
+                embeddings=np.stack([vector for _, (_, vector) in part]),
+                documents=[row.event.text for _, (row, _) in part],
+                metadatas=[row_metadata(row) for _, (row, _) in part],
+            )
+
+    def remove(self, collection: str, events: Sequence[str], outcomes: Sequence[str]) -> None:
+        """Remove these events and these outcomes; unknown ids are no error."""
+        with _translated(f"remove from collection {collection}"):
+            for name, ids in ((collection, events), (collection + _OUTCOMES_SUFFIX, outcomes)):
+                found = self._find(name)
+                if found is not None:
+                    for part in _parts(ids, _WRITE_ROWS):
+                        found.delete(ids=part)
+
+    def remove_before(self, collection: str, seq: int) -> int:
+        """Remove every event and outcome below `seq`; how many events."""
+        removed = 0
+        with _translated(f"clear collection {collection}"):
+            for name, key in ((collection, "seq"), (collection + _OUTCOMES_SUFFIX, "outcome_seq")):
+                found = self._find(name)
+                while found:
+                    ids = found.get(where=_where({key: {"$lt": seq}}), limit=_WRITE_ROWS, include=[])["ids"]
+                    if not ids:
+                        break
+                    found.delete(ids=ids)
+                    removed += len(ids) if name == collection else 0
+        return removed
+
+    def nearest(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[Row, float]]:
+        """Up to `n` rows nearest to `vector` with their cosine similarity, best first."""
+        with _translated(f"search collection {collection}"):
+            events = self._find(collection)
+            if events is None:
+                return []
+            answer: Any = events.query(
+                query_embeddings=np.stack([vector]),
+                n_results=n,
+                where=_where(where),
+                include=["metadatas", "documents", "distances"],
+            )
+        rows = zip(answer["metadatas"][0], answer["documents"][0], answer["distances"][0], strict=True)
+        found = [(read_row(metadata, document), _similarity(distance)) for metadata, document, distance in rows]
+        return sorted(found, key=lambda pair: -pair[1])
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._open.clear()
+        with contextlib.suppress(Exception):  # nothing is buffered: what was written is durable already
+            self._client.close()  # type: ignore[attr-defined] # the interface lacks what the client has
+
+    def _find(self, name: str) -> Collection | None:
+        if name not in self._open:
+            try:
+                self._open[name] = self._client.get_collection(name, embedding_function=None)
+            except (NotFoundError, ValueError):
+                return None
+        return self._open[name]
+
+    def _make(self, name: str) -> Collection:
+        found = self._find(name)
+        if found is None:
+            found = self._client.create_collection(
+                name, embedding_function=None, configuration=_CONFIGURATION, get_or_create=True
+            )
+            self._open[name] = found
+        return found
+
+
+def _where(where: Where | None) -> Any:  # noqa: ANN401 -- Chroma's own type spells out every operator
+    return where
+
+
+def _points(count: int) -> Any:  # noqa: ANN401 -- Chroma's own type for embeddings is not exported
+    """Vectors for what is only ever looked up by id."""
+    return [[1.0]] * count
+
+
+def _parts(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])
+
+
+def _similarity(distance: float) -> float:
+    # Six digits: beyond them lies the displacement that keeps equal texts apart.
+    return max(-1.0, min(1.0, round(1.0 - float(distance), 6)))

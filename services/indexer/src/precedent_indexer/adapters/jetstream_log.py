@@ -1,0 +1,136 @@
+"""The log and the dead-letter stream, read and written through the JetStream API."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from precedent_indexer.adapters.nats_io import Bus, Packet
+from precedent_indexer.errors import BusUnavailable, JetStreamRefused
+from precedent_indexer.ports import LogMessage, LogState, Refusal
+from precedent_schemas import subjects
+from precedent_schemas.codec import dump, encode_log_message
+from precedent_schemas.events import Deletion
+from precedent_schemas.failures import ascii_detail
+
+_ERASE_AT_ONCE: Final = 16
+_NO_MESSAGE: Final = 10037
+_SEQUENCE_GONE: Final = 10043
+_SERVER_HEADERS: Final = frozenset({"nats-stream", "nats-subject", "nats-sequence", "nats-time-stamp"})
+
+
+class JetStreamLog:
+    """The log of security events."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def state(self) -> LogState:
+        """Its extent now."""
+        info = await self._bus.api(f"STREAM.INFO.{subjects.EVENTS_STREAM}")
+        state = info["state"]
+        return LogState(info["created"], state["first_seq"], state["last_seq"], state["messages"], state["bytes"])
+
+    async def read(self, first: int, last: int) -> AsyncIterator[LogMessage]:
+        """What still exists from `first` to `last`, in order, by direct gets that skip what is gone."""
+        seq = first
+        while seq <= last:
+            message = await self._next(seq)
+            if message is None or message.seq > last:
+                return
+            yield message
+            seq = message.seq + 1
+
+    async def _next(self, seq: int) -> LogMessage | None:
+        request = json.dumps({"seq": seq, "next_by_subj": ">"}).encode()
+        packet = await self._bus.request(f"$JS.API.DIRECT.GET.{subjects.EVENTS_STREAM}", request)
+        found = packet.headers.get("Nats-Sequence")
+        if found is None:
+            if packet.headers.get("Status") == "404":
+                return None
+            raise BusUnavailable(f"log message {seq} cannot be read: {packet.headers.get('Description', 'no reason')}")
+        return LogMessage(
+            seq=int(found),
+            subject=packet.headers["Nats-Subject"],
+            data=packet.data,
+            headers=message_headers(packet),
+            stored_at=_parse_time(packet.headers["Nats-Time-Stamp"]),
+        )
+
+    async def publish_deletion(self, collection: str, deletion: Deletion) -> int:
+        """Write a deletion; its sequence."""
+        headers = {subjects.MSG_ID_HEADER: f"deletion:{secrets.token_hex(16)}"}
+        return await self._bus.publish_to_stream(
+            subjects.deletion_subject(collection), encode_log_message(deletion), headers
+        )
+
+    async def erase(self, seqs: Sequence[int]) -> None:
+        """Overwrite messages in the log's files; several at once, since each takes the server milliseconds."""
+        gate = asyncio.Semaphore(_ERASE_AT_ONCE)
+
+        async def erase_one(seq: int) -> None:
+            async with gate:
+                try:
+                    await self._bus.api(f"STREAM.MSG.DELETE.{subjects.EVENTS_STREAM}", {"seq": seq})
+                except JetStreamRefused as error:
+                    if error.err_code not in {_NO_MESSAGE, _SEQUENCE_GONE} and await self._exists(seq):
+                        raise
+
+        async with asyncio.TaskGroup() as group:
+            for seq in seqs:
+                group.create_task(erase_one(seq))
+
+    async def _exists(self, seq: int) -> bool:
+        message = await self._next(seq)
+        return message is not None and message.seq == seq
+
+    async def purge(self, subject_filters: Sequence[str], before_seq: int) -> None:
+        """Remove every message on these subjects below `before_seq`."""
+        for subject in subject_filters:
+            await self._bus.api(f"STREAM.PURGE.{subjects.EVENTS_STREAM}", {"filter": subject, "seq": before_seq})
+
+
+class JetStreamDeadLetters:
+    """Where refused messages go."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def put(self, message: LogMessage, refusal: Refusal) -> None:
+        """Store it durably; the same message twice is one dead letter."""
+        original = {name: values for name, values in message.headers.items() if not name.lower().startswith("nats-")}
+        headers = {
+            subjects.MSG_ID_HEADER: f"dead:{message.seq}",
+            subjects.REASON_HEADER: str(refusal.reason),
+            subjects.DETAIL_HEADER: ascii_detail(refusal.detail),
+            subjects.STREAM_SEQ_HEADER: str(message.seq),
+            subjects.SUBJECT_HEADER: "".join(char if "!" <= char <= "~" else "?" for char in message.subject),
+            subjects.DELIVERIES_HEADER: str(message.deliveries),
+            subjects.ORIGINAL_HEADERS_HEADER: base64.b64encode(dump(original)).decode(),
+        }
+        collection = subjects.collection_of(message.subject)
+        await self._bus.publish_to_stream(
+            subjects.dead_letter_subject(collection, refusal.reason), message.data, headers
+        )
+
+    async def count(self) -> int:
+        """Messages in the dead-letter stream."""
+        info = await self._bus.api(f"STREAM.INFO.{subjects.DEAD_LETTERS_STREAM}")
+        return int(info["state"]["messages"])
+
+
+def message_headers(packet: Packet) -> Mapping[str, list[str]]:
+    """Headers as the publisher gave them, without those that the server adds to a direct get."""
+    return {name: [value] for name, value in packet.headers.items() if name.lower() not in _SERVER_HEADERS}
+
+
+def _parse_time(text: str) -> datetime:
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    # Cut, never rounded: the consumer's nanoseconds are cut in the same way.
+    with contextlib.suppress(ValueError):
+        return datetime.fromisoformat(f"{whole}.{fraction.ljust(6, '0')[:6]}").replace(tzinfo=UTC)
+    raise BusUnavailable(f"the server's time {text!r} is not RFC 3339")

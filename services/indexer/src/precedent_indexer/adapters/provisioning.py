@@ -1,0 +1,163 @@
+"""Streams and consumer on the server: created where they are missing, otherwise checked to the letter."""
+
+from typing import Any, Final
+
+import structlog
+
+from precedent_indexer.adapters.nats_io import Bus
+from precedent_indexer.adapters.pull_feed import INDEX_UUID_KEY
+from precedent_indexer.errors import JetStreamRefused, StartRefused
+from precedent_schemas.streams import CONSUMER_CONFIG, STREAM_CONFIGS
+from precedent_schemas.subjects import CONSUMER, EVENTS_STREAM, SERVICE
+
+log = structlog.get_logger(__name__)
+
+_STREAM_NOT_FOUND: Final = 10059
+_CONSUMER_NOT_FOUND: Final = 10014
+_PING_WAIT_S: Final = 1.5
+_TUNABLE: Final = frozenset({"max_ack_pending", "deliver_policy", "durable_name"})
+"""Parts of the consumer that may differ: where it started, and how far the operator lets it run ahead."""
+
+
+async def ensure_streams(bus: Bus) -> None:
+    """Create the streams that are missing; check the others.
+
+    Raises:
+        StartRefused: a stream's settings contradict the contract, or it can neither be seen nor created.
+    """
+    for wanted in STREAM_CONFIGS:
+        name = wanted["name"]
+        try:
+            found = (await bus.api(f"STREAM.INFO.{name}"))["config"]
+        except JetStreamRefused as error:
+            if error.err_code != _STREAM_NOT_FOUND:
+                raise StartRefused(f"stream {name} cannot be looked at: {error}") from error
+            found = await _create_stream(bus, wanted)
+        differences = _differences(wanted, found)
+        if differences:
+            raise StartRefused(
+                f"stream {name} has settings that contradict what Precedent relies on:\n"
+                + "\n".join(f"  {line}" for line in differences)
+                + f"\nchange them with `nats stream edit {name}`, or move the stream out of the way"
+            )
+
+
+async def _create_stream(bus: Bus, wanted: dict[str, Any]) -> dict[str, Any]:
+    name = wanted["name"]
+    try:
+        created: dict[str, Any] = (await bus.api(f"STREAM.CREATE.{name}", wanted))["config"]
+    except JetStreamRefused as error:
+        raise StartRefused(
+            f"stream {name} is missing and cannot be created: {error}; "
+            "create it with `precedent-indexer init` as a user who may"
+        ) from error
+    log.info("stream_created", stream=name)
+    return created
+
+
+def _differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    lines = []
+    for key, value in wanted.items():
+        actual = found.get(key)
+        same = sorted(actual or []) == sorted(value) if isinstance(value, list) else actual == value
+        if not same:
+            lines.append(f"{key} is {_shown(key, actual)}, must be {_shown(key, value)}")
+    return lines
+
+
+def _shown(key: str, value: object) -> str:
+    if key in {"duplicate_window", "ack_wait"} and isinstance(value, int):
+        return f"{value / 1e9:g} s"
+    return "not set" if value is None else repr(value)
+
+
+async def ensure_consumer(bus: Bus, *, index_uuid: str | None, after_seq: int, is_new_index: bool) -> None:
+    """Create the durable consumer or check it, and see to it that it feeds this index and no other.
+
+    Args:
+        bus: where it is.
+        index_uuid: of the index that wants to be fed; None claims nothing (`init`).
+        after_seq: a consumer that is created delivers what comes after it.
+        is_new_index: the index was made in this start: it may inherit the consumer of one that is lost.
+
+    Raises:
+        StartRefused: its settings contradict the contract, or it feeds another index.
+    """
+    try:
+        found = (await bus.api(f"CONSUMER.INFO.{EVENTS_STREAM}.{CONSUMER}"))["config"]
+    except JetStreamRefused as error:
+        if error.err_code != _CONSUMER_NOT_FOUND:
+            raise StartRefused(f"consumer {CONSUMER} cannot be looked at: {error}") from error
+        await create_consumer(bus, index_uuid=index_uuid, after_seq=after_seq)
+        return
+    _check_consumer(found)
+    owner = (found.get("metadata") or {}).get(INDEX_UUID_KEY)
+    if index_uuid is None or owner == index_uuid:
+        return
+    if owner is not None:
+        await _refuse_unless_orphaned(bus, owner, index_uuid, is_new_index=is_new_index)
+        log.warning("consumer_inherited", from_index=owner, by_index=index_uuid)
+    await _claim(bus, found, index_uuid)
+
+
+def _check_consumer(found: dict[str, Any]) -> None:
+    wanted = {key: value for key, value in CONSUMER_CONFIG.items() if key not in _TUNABLE}
+    differences = _differences(wanted, found)
+    differences += [
+        f"{key} is {found[key]!r}, must not be set"
+        for key in ("backoff", "filter_subject", "filter_subjects", "deliver_subject", "headers_only")
+        if found.get(key)
+    ]
+    if differences:
+        raise StartRefused(
+            f"consumer {CONSUMER} of stream {EVENTS_STREAM} has settings that contradict what Precedent relies on:\n"
+            + "\n".join(f"  {line}" for line in differences)
+            + f"\ndelete it with `nats consumer rm {EVENTS_STREAM} {CONSUMER}`: it is made again from the index"
+        )
+
+
+async def _refuse_unless_orphaned(bus: Bus, owner: str, index_uuid: str, *, is_new_index: bool) -> None:
+    alive = await bus.ping_services(SERVICE, _PING_WAIT_S)
+    if any((one.get("metadata") or {}).get(INDEX_UUID_KEY) == owner for one in alive):
+        raise StartRefused(
+            f"consumer {CONSUMER} feeds index {owner}, and an indexer with that index is running: "
+            "one index has one writer; stop that indexer, or use another NATS account for this one"
+        )
+    if not is_new_index:
+        raise StartRefused(
+            f"consumer {CONSUMER} feeds index {owner}, but PRECEDENT_CHROMA_PATH holds index {index_uuid}: "
+            "set PRECEDENT_CHROMA_PATH to the directory of that index, or, if it is lost, "
+            f"delete the consumer with `nats consumer rm {EVENTS_STREAM} {CONSUMER}`"
+        )
+
+
+async def _claim(bus: Bus, found: dict[str, Any], index_uuid: str) -> None:
+    config = found | {"metadata": {**(found.get("metadata") or {}), INDEX_UUID_KEY: index_uuid}}
+    await bus.api(
+        f"CONSUMER.CREATE.{EVENTS_STREAM}.{CONSUMER}",
+        {"stream_name": EVENTS_STREAM, "config": config, "action": "update"},
+    )
+
+
+async def create_consumer(bus: Bus, *, index_uuid: str | None, after_seq: int) -> None:
+    """Make the durable consumer; it delivers what comes after `after_seq`.
+
+    Raises:
+        StartRefused: it cannot be created.
+    """
+    config: dict[str, Any] = {"name": CONSUMER, **CONSUMER_CONFIG}
+    if after_seq > 0:
+        config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": after_seq + 1}
+    if index_uuid is not None:
+        config["metadata"] = {INDEX_UUID_KEY: index_uuid}
+    try:
+        await bus.api(
+            f"CONSUMER.CREATE.{EVENTS_STREAM}.{CONSUMER}",
+            {"stream_name": EVENTS_STREAM, "config": config, "action": "create"},
+        )
+    except JetStreamRefused as error:
+        raise StartRefused(
+            f"consumer {CONSUMER} of stream {EVENTS_STREAM} is missing and cannot be created: {error}; "
+            "create it with `precedent-indexer init` as a user who may"
+        ) from error
+    log.info("consumer_created", consumer=CONSUMER, after_seq=after_seq)

@@ -1,0 +1,195 @@
+"""Messages of the log, in order, into the index: decode, embed, fold, store, remove.
+
+The same corridor serves what the consumer delivers and what is read from the log directly, so that a message has
+the same effect however it came. Applying it twice changes nothing.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Final
+
+import structlog
+
+from precedent_indexer.decoding import Delete, PutEvent, PutOutcome, decode
+from precedent_indexer.errors import ModelUnavailable
+from precedent_indexer.folding import fold
+from precedent_indexer.ports import (
+    DeadLetters,
+    Embedder,
+    Log,
+    LogMessage,
+    Refusal,
+    Vector,
+    VectorStore,
+    Writes,
+)
+from precedent_indexer.records import OutcomeRecord
+from precedent_indexer.vectors import displace
+from precedent_indexer.workers import Workers
+from precedent_schemas.failures import DeadReason
+from precedent_schemas.subjects import event_subject, outcome_subject
+
+log = structlog.get_logger(__name__)
+
+_REMEMBERED_DELETIONS: Final = 1_000
+_PROBE: Final = "a text that every model can embed"
+
+
+class Applier:
+    """Applies messages to one index."""
+
+    def __init__(
+        self,
+        *,
+        store: VectorStore,
+        embedder: Embedder,
+        dead_letters: DeadLetters,
+        source: Log,
+        workers: Workers,
+        max_collections: int,
+    ) -> None:
+        self._store = store
+        self._embedder = embedder
+        self._dead_letters = dead_letters
+        self._source = source
+        self._workers = workers
+        self._max_collections = max_collections
+        self._removed: OrderedDict[int, list[str] | int] = OrderedDict()
+
+    async def apply(self, messages: Sequence[LogMessage]) -> dict[int, Refusal]:
+        """Apply `messages`, in the order of their sequences; what is refused, by sequence, safely dead-lettered.
+
+        Raises:
+            Fault: the store, the model or the bus failed; nothing is lost, and everything may be applied again.
+        """
+        refusals: dict[int, Refusal] = {}
+        operations: list[PutEvent | PutOutcome | Delete] = []
+        for message in messages:
+            decoded = decode(message)
+            if isinstance(decoded, Refusal):
+                refusals[message.seq] = decoded
+            else:
+                operations.append(decoded)
+        known = set(await self._workers.read(self._store.collections))
+        operations = [one for one in operations if self._has_room(one, known, refusals)]
+        vectors = await self._embed([one for one in operations if isinstance(one, PutEvent)], refusals)
+        by_seq = {message.seq: message for message in messages}
+        for seq, refusal in sorted(refusals.items()):
+            await self._dead_letters.put(by_seq[seq], refusal)
+            log.warning("dead_letter", seq=seq, reason=str(refusal.reason), detail=refusal.detail)
+        await self._store_all([one for one in operations if one.seq not in refusals], vectors)
+        return refusals
+
+    def _has_room(
+        self, operation: PutEvent | PutOutcome | Delete, known: set[str], refusals: dict[int, Refusal]
+    ) -> bool:
+        if not isinstance(operation, PutEvent) or operation.collection in known:
+            return True
+        if len(known) >= self._max_collections:
+            refusals[operation.seq] = Refusal(
+                DeadReason.UNPROCESSABLE,
+                f"collection {operation.collection} would be one more than the {self._max_collections} allowed: "
+                "raise PRECEDENT_MAX_COLLECTIONS and replay",
+            )
+            return False
+        known.add(operation.collection)
+        return True
+
+    async def _embed(self, events: Sequence[PutEvent], refusals: dict[int, Refusal]) -> dict[int, Vector]:
+        """The displaced vector of each event, by sequence; each distinct text is embedded once."""
+        texts = list(dict.fromkeys(one.event.text for one in events))
+        if not texts:
+            return {}
+        try:
+            plain = dict(zip(texts, await self._workers.embed(self._embedder.embed, texts), strict=True))
+        except Exception as error:  # noqa: BLE001 -- whatever the runtime raises, only some texts may be to blame
+            log.warning("embedding_failed", texts=len(texts), error=type(error).__name__)
+            plain = await self._embed_one_by_one(texts)
+        vectors: dict[int, Vector] = {}
+        for one in events:
+            if one.event.text in plain:
+                vectors[one.seq] = displace(plain[one.event.text], one.event.id)
+            else:
+                refusals[one.seq] = Refusal(DeadReason.UNPROCESSABLE, "the model cannot embed this text")
+        return vectors
+
+    async def _embed_one_by_one(self, texts: Sequence[str]) -> dict[str, Vector]:
+        plain: dict[str, Vector] = {}
+        for text in texts:
+            try:
+                plain[text] = (await self._workers.embed(self._embedder.embed, [text]))[0]
+            except Exception as error:  # noqa: BLE001 -- as above
+                await self._probe_model(error)
+        return plain
+
+    async def _probe_model(self, cause: Exception) -> None:
+        # A model that cannot embed anything is at fault itself: no text may be blamed for it.
+        try:
+            await self._workers.embed(self._embedder.embed, [_PROBE])
+        except Exception as error:  # noqa: BLE001 -- as above
+            raise ModelUnavailable(f"the model embeds nothing any more: {type(error).__name__}") from cause
+
+    async def _store_all(
+        self, operations: Sequence[PutEvent | PutOutcome | Delete], vectors: dict[int, Vector]
+    ) -> None:
+        # Deletions divide the batch: what came before one is stored before it is applied.
+        for is_deletion, run in groupby(operations, key=lambda one: isinstance(one, Delete)):
+            part = list(run)
+            if is_deletion:
+                for one in part:
+                    if isinstance(one, Delete):
+                        await self._delete(one)
+            else:
+                for collection in dict.fromkeys(one.collection for one in part):
+                    puts = [one for one in part if one.collection == collection and not isinstance(one, Delete)]
+                    await self._put(collection, puts, vectors)
+
+    async def _put(
+        self, collection: str, operations: Sequence[PutEvent | PutOutcome], vectors: dict[int, Vector]
+    ) -> None:
+        ids = list(
+            dict.fromkeys(one.event.id if isinstance(one, PutEvent) else one.outcome.event_id for one in operations)
+        )
+
+        def read_fold_write() -> None:
+            rows = self._store.rows(collection, ids)
+            outcomes = self._store.outcomes(collection, ids)
+            self._store.write(collection, fold(operations, rows, outcomes, vectors))
+
+        await self._workers.write(read_fold_write)
+
+    async def _delete(self, deletion: Delete) -> None:
+        if deletion.ids is None:
+            # The log first: were the rows removed first and the process killed, nobody would know what to erase.
+            await self._source.purge(
+                [event_subject(deletion.collection, ">"), outcome_subject(deletion.collection)], deletion.seq
+            )
+            count = await self._workers.write(self._store.remove_before, deletion.collection, deletion.seq)
+            self._note(deletion.seq, count)
+            return
+        self._note(deletion.seq, await self._delete_ids(deletion, deletion.ids))
+
+    async def _delete_ids(self, deletion: Delete, ids: Sequence[str]) -> list[str]:
+        rows = await self._workers.write(self._store.rows, deletion.collection, ids)
+        outcomes = await self._workers.write(self._store.outcomes, deletion.collection, ids)
+        held = {seq for row in rows.values() for seq in row.seqs}
+        held |= {seq for record in outcomes.values() for seq in record.seqs}
+        await self._source.erase(sorted(seq for seq in held if seq < deletion.seq))
+        # What is newer than the deletion stays: the log may be applied anew from before it.
+        events = [one for one, row in rows.items() if row.seq < deletion.seq]
+        decided = [one for one, record in outcomes.items() if record.seq < deletion.seq]
+        bereft: dict[str, OutcomeRecord | None] = {one: None for one in decided if one in rows and one not in events}
+        await self._workers.write(self._store.remove, deletion.collection, events, decided)
+        if bereft:
+            await self._workers.write(self._store.write, deletion.collection, Writes(joined=bereft))
+        return [one for one in ids if one in events]
+
+    def _note(self, seq: int, removed: list[str] | int) -> None:
+        self._removed[seq] = removed
+        if len(self._removed) > _REMEMBERED_DELETIONS:
+            self._removed.popitem(last=False)
+
+    def removed_by(self, seq: int) -> list[str] | int | None:
+        """Which events the deletion with this sequence removed (their ids, or how many), once it is applied."""
+        return self._removed.get(seq)

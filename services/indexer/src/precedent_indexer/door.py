@@ -1,0 +1,149 @@
+"""Where questions come in: bounded, decoded, answered by tasks of their own, and never with an exception's text."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from pydantic import BaseModel
+
+from precedent_indexer.adapters.nats_io import Packet, Tally
+from precedent_indexer.errors import Fault, QuestionFailed
+from precedent_schemas import answers, codec
+from precedent_schemas.catalogue import Endpoint
+from precedent_schemas.failures import DeadReason, ErrorReason, ascii_detail
+from precedent_schemas.limits import REPLY_SHARE_OF_MAX_PAYLOAD
+from precedent_schemas.subjects import SERVICE_ERROR_CODE_HEADER, SERVICE_ERROR_HEADER, is_collection
+
+log = structlog.get_logger(__name__)
+
+Verb = Callable[[str, Any], Awaitable[BaseModel]]
+"""Collection (empty where the subject has none) and request to reply."""
+Reply = Callable[[Packet, bytes, dict[str, str] | None], Awaitable[None]]
+Wait = Callable[[int, int], Awaitable[None]]
+
+_COLLECTION_TOKEN: Final = 3
+
+
+class Door:
+    """Takes every question at once and answers each in its own task."""
+
+    def __init__(
+        self,
+        verbs: Mapping[str, Verb],
+        *,
+        reply: Reply,
+        wait_until_covered: Wait,
+        max_payload: Callable[[], int],
+        at_once: int,
+        waiting: int,
+    ) -> None:
+        """`verbs` by the name of their endpoint; `at_once` questions are worked on, `waiting` more may wait."""
+        self._verbs = verbs
+        self._reply = reply
+        self._wait_until_covered = wait_until_covered
+        self._max_payload = max_payload
+        self._slots = asyncio.Semaphore(at_once)
+        self._most = at_once + waiting
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def take(self, endpoint: Endpoint, packet: Packet, tally: Tally) -> None:
+        """Begin to answer; returns at once, so that a slow question holds up no other."""
+        task = asyncio.create_task(self._answer(endpoint, packet, tally, overloaded=len(self._tasks) >= self._most))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Wait until every question taken is answered."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _answer(self, endpoint: Endpoint, packet: Packet, tally: Tally, *, overloaded: bool) -> None:
+        begun = time.perf_counter_ns()
+        headers: dict[str, str] | None = None
+        try:
+            if overloaded:
+                raise QuestionFailed(
+                    ErrorReason.OVERLOADED, f"{self._most} questions are in hand already: ask again later"
+                )
+            data = await self._work(endpoint, packet)
+        except QuestionFailed as error:
+            data = codec.encode(error.body())
+            headers = {SERVICE_ERROR_CODE_HEADER: str(error.code), SERVICE_ERROR_HEADER: ascii_detail(error.message)}
+            tally.errors += 1
+            tally.last_error = f"{error.code}:{error.reason}"
+        try:
+            await self._reply(packet, data, headers)
+        except Exception as error:  # noqa: BLE001 -- the asker may be gone; the service goes on
+            log.warning("reply_not_sent", endpoint=endpoint.name, error=type(error).__name__)
+        tally.processing_ns += time.perf_counter_ns() - begun
+
+    async def _work(self, endpoint: Endpoint, packet: Packet) -> bytes:
+        """The encoded reply; every failure leaves as QuestionFailed."""
+        try:
+            collection = _collection(endpoint, packet.subject)
+            request = codec.decode(endpoint.request, packet.data)
+            if getattr(request, "min_seq", None) is not None:
+                # Outside of the slots: who waits for the index must not keep others from asking it.
+                await self._wait_until_covered(request.min_seq, request.wait_ms)  # type: ignore[attr-defined]
+            async with self._slots:
+                reply = await self._verbs[endpoint.name](collection, request)
+            return self._fitting(reply)
+        except QuestionFailed:
+            raise
+        except codec.DecodeError as error:
+            reason = ErrorReason.TOO_LARGE if error.reason is DeadReason.TOO_LARGE else ErrorReason.INVALID_REQUEST
+            raise QuestionFailed(reason, f"request is not valid: {error}", error.problems) from error
+        except Fault as error:
+            log.warning("question_unavailable", endpoint=endpoint.name, error=type(error).__name__)
+            raise QuestionFailed(
+                ErrorReason.UNAVAILABLE, "the index or the log cannot be read just now: ask again later"
+            ) from error
+        except Exception as error:
+            # No text of an exception leaves the process, nor goes to the log: it may hold what the caller sent.
+            log.error("question_failed", endpoint=endpoint.name, error=type(error).__name__, where=_where(error))
+            raise QuestionFailed(ErrorReason.INTERNAL, "the indexer failed on this question") from error
+
+    def _fitting(self, reply: BaseModel) -> bytes:
+        data = codec.encode(reply)
+        room = int(self._max_payload() * REPLY_SHARE_OF_MAX_PAYLOAD)
+        if len(data) < room:
+            return data
+        entries, what = _entries(reply)
+        empty = len(data) - sum(len(codec.encode(one)) + 1 for one in entries)
+        fits, size = 0, empty
+        for entry in entries:
+            size += len(codec.encode(entry)) + 1
+            if size >= room:
+                break
+            fits += 1
+        raise QuestionFailed(
+            ErrorReason.TOO_LARGE,
+            f"the reply would have {len(data)} bytes, the server takes {room}: ask for at most {fits} {what}",
+        )
+
+
+def _collection(endpoint: Endpoint, subject: str) -> str:
+    if not endpoint.per_collection:
+        return ""
+    name = subject.split(".")[_COLLECTION_TOKEN]
+    if not is_collection(name):
+        raise QuestionFailed(ErrorReason.NOT_FOUND, f"collection {name[:64]!a} does not exist: no name like that can")
+    return name
+
+
+def _entries(reply: BaseModel) -> tuple[list[answers.Entry], str]:
+    if isinstance(reply, answers.SearchReply):
+        return list(reply.hits), "hits (k)"
+    if isinstance(reply, answers.GetReply):
+        return list(reply.events), "ids"
+    return [], "entries"
+
+
+def _where(error: BaseException) -> str:
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return "" if frame is None else f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"

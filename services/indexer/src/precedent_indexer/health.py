@@ -1,0 +1,41 @@
+"""Is the indexer serving, and has it caught up? Asked over the bus, as any caller would."""
+
+from dataclasses import dataclass
+
+from precedent_indexer.adapters.nats_io import Bus
+from precedent_indexer.errors import BusUnavailable, StartRefused
+from precedent_indexer.settings import Settings
+from precedent_schemas import catalogue, codec
+from precedent_schemas.answers import StatsReply
+from precedent_schemas.subjects import SERVICE_ERROR_HEADER
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The verdict, and one line that says why."""
+
+    healthy: bool
+    line: str
+
+
+async def check(settings: Settings, timeout_s: float) -> Report:
+    """Ask the running indexer for its stats and judge them."""
+    quick = settings.model_copy(update={"precedent_start_timeout_s": timeout_s})
+    try:
+        bus = await Bus.connect(quick, "precedent-indexer-health")
+    except StartRefused as error:
+        return Report(healthy=False, line=f"unhealthy: {error}")
+    try:
+        packet = await bus.request(catalogue.STATS.subject, timeout_s=timeout_s)
+    except BusUnavailable:
+        return Report(healthy=False, line=f"unhealthy: no indexer answered on {settings.nats_url} in {timeout_s:g} s")
+    finally:
+        await bus.close()
+    if SERVICE_ERROR_HEADER in packet.headers:
+        return Report(healthy=False, line=f"unhealthy: {packet.headers[SERVICE_ERROR_HEADER]}")
+    stats = codec.decode(StatsReply, packet.data)
+    lag = stats.stream_seq - stats.indexed_seq
+    state = f"{lag} messages behind, {stats.dead_letters} dead letters, indexed_seq {stats.indexed_seq}"
+    if lag > settings.precedent_health_max_lag:
+        return Report(healthy=False, line=f"unhealthy: {state}; allowed are {settings.precedent_health_max_lag}")
+    return Report(healthy=True, line=f"healthy: {state}")

@@ -1,0 +1,46 @@
+"""How much of the log the index covers, and who waits for more of it."""
+
+import asyncio
+from collections import OrderedDict
+from typing import Final
+
+from precedent_indexer.ports import Refusal
+
+_REMEMBERED_REFUSALS: Final = 10_000
+
+
+class Progress:
+    """The watermark in memory: every message up to `indexed_seq` is applied."""
+
+    def __init__(self, indexed_seq: int) -> None:
+        self.indexed_seq = indexed_seq
+        self._advanced = asyncio.Event()
+        self._refusals: OrderedDict[int, Refusal] = OrderedDict()
+
+    def advance(self, seq: int) -> None:
+        """Everything up to `seq` is applied."""
+        if seq > self.indexed_seq:
+            self.indexed_seq = seq
+            # Waiters of this moment are woken; those that need more wait on the next event.
+            self._advanced.set()
+            self._advanced = asyncio.Event()
+
+    def refuse(self, seq: int, refusal: Refusal) -> None:
+        """Remember why one message became a dead letter, for whoever waits for just that one."""
+        self._refusals[seq] = refusal
+        if len(self._refusals) > _REMEMBERED_REFUSALS:
+            self._refusals.popitem(last=False)
+
+    def refusal(self, seq: int) -> Refusal | None:
+        """Why the message with this sequence became a dead letter, if it did."""
+        return self._refusals.get(seq)
+
+    async def reach(self, seq: int, wait_s: float) -> bool:
+        """Wait until the index covers `seq`, at most `wait_s` seconds; whether it does."""
+        try:
+            async with asyncio.timeout(wait_s):
+                while self.indexed_seq < seq:
+                    await self._advanced.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,135 @@
+"""What the index keeps of an event, and how it lies in the store's flat metadata.
+
+The key set is fixed: a store that merges metadata must be told of every key that a new revision lacks.
+Attributes lie there as one list of typed tokens, and the event as JSON beside them, without its text,
+which is the document.
+"""
+
+import hashlib
+import ipaddress
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from precedent_schemas.codec import dump
+from precedent_schemas.events import Outcome, StoredEvent
+from precedent_schemas.fields import Scalar
+from precedent_schemas.subjects import kind_prefixes
+
+INDEX_FORMAT: Final = 1
+"""Raised whenever rows are laid out in another way; an index of another format is rebuilt from the log."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_HALF: Final = 1 << 64
+_SIGNED: Final = 1 << 63
+_MAX_TOKEN_CHARS: Final = 128
+
+Metadata = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRecord:
+    """The latest outcome of an event, its sequence, and all sequences that its outcomes ever had."""
+
+    outcome: Outcome
+    seq: int
+    seqs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One event in the index: its latest revision, all sequences that its id ever had, its latest outcome."""
+
+    event: StoredEvent
+    seq: int
+    seqs: tuple[int, ...]
+    outcome: OutcomeRecord | None = None
+
+
+def ip_halves(address: str) -> tuple[int, int]:
+    """An address as two signed 64-bit integers, so that every network is a range.
+
+    An IPv4 address counts as `::ffff:a.b.c.d`; each half is shifted by 2^63, which keeps the order.
+    """
+    parsed = ipaddress.ip_address(address)
+    number = int(parsed) if parsed.version == 6 else (0xFFFF << 32) | int(parsed)  # noqa: PLR2004 -- IPv6
+    return (number >> 64) - _SIGNED, number % _HALF - _SIGNED
+
+
+def milliseconds(moment: datetime) -> int:
+    """Whole milliseconds since 1970 in UTC; exact, unlike a float of seconds."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def attribute_token(key: str, value: Scalar) -> str:
+    """One value of an attribute as a token: equal values have equal tokens, 1 and 1.0 too, true and 1 not."""
+    if isinstance(value, bool):
+        return f"{key}=b:{str(value).lower()}"
+    if isinstance(value, int | float):
+        number = int(value) if isinstance(value, int) or value.is_integer() else value
+        return f"{key}=n:{number!r}"
+    if len(value) <= _MAX_TOKEN_CHARS:
+        return f"{key}=s:{value}"
+    return f"{key}=h:{hashlib.sha256(value.encode()).hexdigest()}"
+
+
+def attribute_tokens(event: StoredEvent) -> list[str]:
+    """Every value of every attribute as a token; a list gives one for each of its values."""
+    tokens: list[str] = []
+    for key, value in event.attributes.items():
+        values = value if isinstance(value, list) else [value]
+        tokens += [attribute_token(key, one) for one in values]
+    return sorted(set(tokens))
+
+
+def row_metadata(row: Row) -> Metadata:
+    """The fixed key set of an event; what is absent is None."""
+    event = row.event
+    high, low = ip_halves(event.ip) if event.ip else (None, None)
+    body = event.model_dump(mode="json", exclude={"text"})
+    return {
+        "event": dump(body).decode(),
+        "seq": row.seq,
+        "seqs": list(row.seqs),
+        "kinds": kind_prefixes(event.kind),
+        "severity": event.severity,
+        "source": event.source,
+        "user": event.user,
+        "ip_high": high,
+        "ip_low": low,
+        "occurred_at_ms": milliseconds(event.occurred_at),
+        "attributes": attribute_tokens(event) or None,
+        **joined_metadata(row.outcome),
+    }
+
+
+def joined_metadata(record: OutcomeRecord | None) -> Metadata:
+    """The keys that show an event's outcome with it."""
+    if record is None:
+        return {"verdict": None, "outcome": None, "outcome_seq": None, "outcome_seqs": None}
+    return {"verdict": str(record.outcome.verdict), **outcome_metadata(record)}
+
+
+def outcome_metadata(record: OutcomeRecord) -> Metadata:
+    """The fixed key set of an outcome in the companion collection."""
+    return {
+        "outcome": dump(record.outcome.model_dump(mode="json")).decode(),
+        "outcome_seq": record.seq,
+        "outcome_seqs": list(record.seqs),
+    }
+
+
+def read_row(metadata: Mapping[str, Any], document: str) -> Row:
+    """A row as it was written."""
+    event = StoredEvent.model_validate(json.loads(metadata["event"]) | {"text": document})
+    return Row(event, int(metadata["seq"]), tuple(metadata["seqs"]), read_outcome(metadata))
+
+
+def read_outcome(metadata: Mapping[str, Any]) -> OutcomeRecord | None:
+    """The outcome in a row's or a companion's metadata, if any."""
+    if metadata.get("outcome") is None:
+        return None
+    outcome = Outcome.model_validate(json.loads(metadata["outcome"]))
+    return OutcomeRecord(outcome, int(metadata["outcome_seq"]), tuple(metadata["outcome_seqs"]))

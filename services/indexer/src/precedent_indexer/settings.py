@@ -1,0 +1,113 @@
+"""Settings: the only reader of the environment. Connection settings have the `nats` CLI's own names."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from precedent_indexer.errors import StartRefused
+from precedent_schemas.limits import MAX_COLLECTIONS
+
+
+def _readable(path: Path | None) -> Path | None:
+    if path is not None and not path.is_file():
+        raise ValueError(f"no file {str(path)!r}: give the path of an existing file")
+    return path
+
+
+File = Annotated[Path | None, AfterValidator(_readable)]
+
+
+class Settings(BaseSettings):
+    """Every setting, read once and checked at once; secrets are masked wherever they are shown."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    nats_url: Annotated[str, Field(description="NATS server, or several separated by commas")] = "nats://127.0.0.1:4222"
+    nats_creds: Annotated[File, Field(description="Credentials file (JWT and nkey)")] = None
+    nats_nkey: Annotated[File, Field(description="File with an nkey seed")] = None
+    nats_user: Annotated[str | None, Field(description="User name")] = None
+    nats_password: Annotated[SecretStr | None, Field(description="Password of that user")] = None
+    nats_ca: Annotated[File, Field(description="Certificates of the authorities that the server is verified by")] = None
+    nats_cert: Annotated[File, Field(description="Certificate that the client shows to the server")] = None
+    nats_key: Annotated[File, Field(description="Private key of that certificate")] = None
+    nats_inbox_prefix: Annotated[str, Field(description="Prefix of reply subjects; needs the permission for it")] = (
+        "_INBOX"
+    )
+
+    precedent_chroma_path: Annotated[Path, Field(description="Directory of the index (embedded Chroma)")] = Path(
+        "./data/chroma"
+    )
+    precedent_chroma_url: Annotated[
+        str | None, Field(description="A Chroma server instead of a directory; not served by this version")
+    ] = None
+    precedent_metrics_port: Annotated[
+        int, Field(ge=0, le=65535, description="Port for Prometheus; 0 is off; not served by this version")
+    ] = 0
+    precedent_log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least level of log lines")
+    ] = "info"
+    precedent_log_format: Annotated[
+        Literal["console", "json"], Field(description="Log lines for people or for programs")
+    ] = "console"
+    precedent_model_path: Annotated[
+        Path | None, Field(description="Directory of the built model; unset: the environment's own")
+    ] = None
+    precedent_embed_threads: Annotated[
+        int, Field(ge=0, le=256, description="Threads of the model runtime; 0: one for each core, at most four")
+    ] = 0
+    precedent_batch_size: Annotated[
+        int, Field(ge=1, le=1000, description="Most messages that are embedded and stored together")
+    ] = 64
+    precedent_max_collections: Annotated[
+        int, Field(ge=2, le=4096, description="Collections accepted; the first event of one more is a dead letter")
+    ] = MAX_COLLECTIONS
+    precedent_questions_at_once: Annotated[
+        int, Field(ge=1, le=1024, description="Questions that are worked on at the same time")
+    ] = 8
+    precedent_questions_waiting: Annotated[
+        int, Field(ge=0, le=100_000, description="Questions that may wait for their turn; one more gets 429")
+    ] = 256
+    precedent_start_timeout_s: Annotated[
+        float, Field(gt=0, le=3600, description="Seconds to wait at start for NATS to answer")
+    ] = 30.0
+    precedent_health_max_lag: Annotated[
+        int, Field(ge=0, description="Messages that the index may lag behind the log and still be healthy")
+    ] = 1000
+
+
+def load() -> Settings:
+    """The settings of this process's environment.
+
+    Raises:
+        StartRefused: something is wrong; the message lists every problem.
+    """
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems = [f"  {str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()]
+        raise StartRefused("settings are wrong:\n" + "\n".join(problems)) from error
+    if settings.precedent_chroma_url is not None:
+        raise StartRefused(
+            "PRECEDENT_CHROMA_URL is set, but this version keeps its index in a directory: "
+            "unset it and set PRECEDENT_CHROMA_PATH"
+        )
+    if settings.precedent_metrics_port:
+        raise StartRefused("PRECEDENT_METRICS_PORT is set, but this version serves no metrics: unset it or set 0")
+    return settings
+
+
+def describe(settings: Settings | None = None) -> list[dict[str, Any]]:
+    """One row for each setting: `name`, `default`, `description`, and `value` where settings are given."""
+    rows = []
+    for field, info in Settings.model_fields.items():
+        row = {"name": field.upper(), "default": _shown(info.default), "description": info.description or ""}
+        if settings is not None:
+            row["value"] = _shown(getattr(settings, field))
+        rows.append(row)
+    return rows
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else str(value)
