@@ -19,7 +19,12 @@ class ModelRef(Answer):
 
     name: str
     fingerprint: Annotated[str, Field(description="Changes whenever the same text would get another vector")]
-    runtime: Annotated[str | None, Field(description="What runs it here; only in stats")] = None
+
+
+class ModelDetails(ModelRef):
+    """The model as the service's stats show it."""
+
+    runtime: Annotated[str, Field(description="What runs it here; no part of its identity")]
 
 
 class Coverage(Answer):
@@ -137,6 +142,7 @@ class StreamState(Answer):
 class StatsReply(Coverage):
     """Reply of the service's `stats`."""
 
+    model: ModelDetails
     version: str
     uptime_seconds: Annotated[float, Field(ge=0)]
     collections: dict[str, CollectionCount]

@@ -1,119 +1,73 @@
-"""The read corridor: a valid question in, an answer with its coverage out."""
+"""The verbs that read: search, get and both stats."""
 
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
 
 from precedent_indexer import __version__
-from precedent_indexer.errors import QuestionFailed
-from precedent_indexer.ports import DeadLetters, Deliveries, Embedder, Log, Vector, VectorStore
-from precedent_indexer.progress import Progress
+from precedent_indexer.filters import compile_filter
+from precedent_indexer.ports import DeadLetters, Deliveries
 from precedent_indexer.records import Row
-from precedent_indexer.workers import Workers
+from precedent_indexer.view import IndexView
 from precedent_schemas import answers, questions
-from precedent_schemas.failures import ErrorReason, FieldProblem
-
-_MS: Final = 1000
 
 
 class Answerer:
-    """Answers each verb from one index."""
+    """Answers from one index."""
 
-    def __init__(
-        self,
-        *,
-        store: VectorStore,
-        embedder: Embedder,
-        source: Log,
-        feed: Deliveries,
-        dead_letters: DeadLetters,
-        progress: Progress,
-        workers: Workers,
-    ) -> None:
-        self._store = store
-        self._embedder = embedder
-        self._source = source
+    def __init__(self, view: IndexView, *, feed: Deliveries, dead_letters: DeadLetters) -> None:
+        self._view = view
         self._feed = feed
         self._dead_letters = dead_letters
-        self._progress = progress
-        self._workers = workers
         self._started = time.monotonic()
-
-    async def wait_until_covered(self, min_seq: int, wait_ms: int) -> None:
-        """Read your own write.
-
-        Raises:
-            QuestionFailed: not indexed yet after `wait_ms`, or refused, where that very message is a dead letter.
-        """
-        reached = await self._progress.reach(min_seq, wait_ms / _MS)
-        refusal = self._progress.refusal(min_seq)
-        if refusal is not None:
-            raise QuestionFailed(
-                ErrorReason.REFUSED,
-                f"message {min_seq} became a dead letter ({refusal.reason}): {refusal.detail}",
-                [FieldProblem(field="min_seq", message=f"{refusal.reason}: {refusal.detail}")],
-            )
-        if not reached:
-            raise QuestionFailed(
-                ErrorReason.NOT_INDEXED_YET,
-                f"the index covers the log up to {self._progress.indexed_seq}, not yet {min_seq} "
-                f"after {wait_ms} ms: ask again, or with a longer wait_ms",
-            )
 
     async def search(self, collection: str, request: questions.SearchRequest) -> answers.SearchReply:
         """The events nearest in meaning, best first."""
-        await self._must_exist(collection)
-        covered = self._progress.indexed_seq
-        vector = await self._vector(collection, request.text, request.id)
-        # More than asked for where the event itself must be left out of the answer.
+        await self._view.must_exist(collection)
+        covered = self._view.progress.indexed_seq
+        vector = await self._view.vector(collection, request.text, request.id)
+        # One more than asked for where the event itself must be left out of the answer.
         wanted = request.k + (request.id is not None)
-        found = await self._workers.read(self._store.nearest, collection, vector, wanted, None)
+        found = await self._view.nearest(collection, vector, wanted, compile_filter(request.filter))
         least = -1.0 if request.min_similarity is None else request.min_similarity
         hits = [
-            answers.Hit(
-                event=row.event,
-                seq=row.seq,
-                outcome=row.outcome.outcome if row.outcome else None,
-                similarity=similarity,
-            )
+            answers.Hit(**dict(entry(row)), similarity=similarity)
             for row, similarity in found
             if similarity >= least and row.event.id != request.id
         ][: request.k]
-        coverage = await self._coverage(covered)
+        coverage = await self._view.coverage(covered)
         return answers.SearchReply(**dict(coverage), hits=hits, summary=_summary(hits))
 
     async def get(self, collection: str, request: questions.GetRequest) -> answers.GetReply:
         """Events by id, in the order asked."""
-        await self._must_exist(collection)
-        covered = self._progress.indexed_seq
+        await self._view.must_exist(collection)
+        covered = self._view.progress.indexed_seq
         ids = list(dict.fromkeys(request.ids))
-        rows = await self._workers.read(self._store.rows, collection, ids)
-        coverage = await self._coverage(covered)
+        rows = await self._view.workers.read(self._view.store.rows, collection, ids)
         return answers.GetReply(
-            **dict(coverage),
-            events=[_entry(rows[one]) for one in ids if one in rows],
+            **dict(await self._view.coverage(covered)),
+            events=[entry(rows[one]) for one in ids if one in rows],
             missing=[one for one in ids if one not in rows],
         )
 
     async def collection_stats(self, collection: str, _request: questions.StatsRequest) -> answers.CollectionStatsReply:
         """Size and coverage of one collection."""
-        await self._must_exist(collection)
-        covered = self._progress.indexed_seq
-        count = await self._workers.read(self._store.count, collection)
-        return answers.CollectionStatsReply(**dict(await self._coverage(covered)), count=count)
+        await self._view.must_exist(collection)
+        covered = self._view.progress.indexed_seq
+        count = await self._view.workers.read(self._view.store.count, collection)
+        return answers.CollectionStatsReply(**dict(await self._view.coverage(covered)), count=count)
 
     async def stats(self, _collection: str, _request: questions.StatsRequest) -> answers.StatsReply:
         """The indexer at a glance."""
-        covered = self._progress.indexed_seq
-        counts = await self._workers.read(lambda: {name: self._store.count(name) for name in self._store.collections()})
+        covered = self._view.progress.indexed_seq
+        store = self._view.store
+        counts = await self._view.workers.read(lambda: {name: store.count(name) for name in store.collections()})
         consumer = await self._feed.state()
-        log_state = await self._source.state()
-        model = self._embedder.model
+        log_state = await self._view.source.state()
         return answers.StatsReply(
             indexed_seq=covered,
-            stream_seq=log_state.last_seq,
-            model=answers.ModelRef(name=model.name, fingerprint=model.fingerprint, runtime=model.runtime),
+            stream_seq=max(log_state.last_seq, covered),
+            model=self._view.model_details,
             version=__version__,
             uptime_seconds=round(time.monotonic() - self._started, 3),
             collections={name: answers.CollectionCount(count=count) for name, count in counts.items()},
@@ -124,38 +78,9 @@ class Answerer:
             dead_letters=await self._dead_letters.count(),
         )
 
-    async def _must_exist(self, collection: str) -> None:
-        if not await self._workers.read(self._store.exists, collection):
-            raise QuestionFailed(
-                ErrorReason.NOT_FOUND,
-                f"collection {collection[:64]!a} does not exist: it begins with its first event",
-            )
 
-    async def _vector(self, collection: str, text: str | None, event_id: str | None) -> Vector:
-        if text is not None:
-            embedded: Vector = (await self._workers.read(self._embedder.embed, [text]))[0]
-            return embedded
-        stored = await self._workers.read(self._store.vector, collection, event_id or "")
-        if stored is None:
-            raise QuestionFailed(
-                ErrorReason.NOT_FOUND,
-                f"collection {collection!r} has no event with id {event_id!r}",
-                [FieldProblem(field="id", message="is not in the index")],
-            )
-        return stored
-
-    async def _coverage(self, covered: int) -> answers.Coverage:
-        # What is covered is read before the index is asked, the end of the log after: neither can flatter.
-        state = await self._source.state()
-        model = self._embedder.model
-        return answers.Coverage(
-            indexed_seq=covered,
-            stream_seq=max(state.last_seq, covered),
-            model=answers.ModelRef(name=model.name, fingerprint=model.fingerprint),
-        )
-
-
-def _entry(row: Row) -> answers.Entry:
+def entry(row: Row) -> answers.Entry:
+    """A row as callers see it."""
     return answers.Entry(event=row.event, seq=row.seq, outcome=row.outcome.outcome if row.outcome else None)
 
 

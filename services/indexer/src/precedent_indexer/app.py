@@ -23,10 +23,14 @@ from precedent_indexer.errors import Fault, StartRefused
 from precedent_indexer.generations import IndexDirectory
 from precedent_indexer.index import OpenedIndex, open_index, with_watermark
 from precedent_indexer.ingest import Ingest
+from precedent_indexer.listing import Lister
 from precedent_indexer.model import DEFAULT_MODEL_DIR, ModelError
 from precedent_indexer.ports import ConsumerState, Identity
 from precedent_indexer.progress import Progress
+from precedent_indexer.recurring import Recurrence
+from precedent_indexer.removing import Remover
 from precedent_indexer.settings import Settings
+from precedent_indexer.view import IndexView
 from precedent_indexer.workers import Workers
 from precedent_schemas import catalogue
 
@@ -130,25 +134,12 @@ async def _serve_on(settings: Settings, bus: Bus, directory: IndexDirectory, emb
         books=_Books(bus, index, workers),
         batch_size=settings.precedent_batch_size,
     )
-    answerer = Answerer(
-        store=index.store,
-        embedder=embedder,
-        source=source,
-        feed=feed,
-        dead_letters=dead_letters,
-        progress=progress,
-        workers=workers,
-    )
-    verbs: dict[str, Verb] = {
-        catalogue.SEARCH.name: answerer.search,
-        catalogue.GET.name: answerer.get,
-        catalogue.COLLECTION_STATS.name: answerer.collection_stats,
-        catalogue.STATS.name: answerer.stats,
-    }
+    view = IndexView(store=index.store, embedder=embedder, source=source, progress=progress, workers=workers)
+    verbs = _verbs(view, applier, feed, dead_letters, bus.max_payload)
     door = Door(
         verbs,
         reply=bus.reply,
-        wait_until_covered=answerer.wait_until_covered,
+        wait_until_covered=view.wait_until_covered,
         max_payload=lambda: bus.max_payload,
         at_once=settings.precedent_questions_at_once,
         waiting=settings.precedent_questions_waiting,
@@ -166,6 +157,24 @@ async def _serve_on(settings: Settings, bus: Bus, directory: IndexDirectory, emb
         directory=str(directory.path),
     )
     return await _run(bus, ingest, feed, door, workers, index)
+
+
+def _verbs(
+    view: IndexView, applier: Applier, feed: PullFeed, dead_letters: JetStreamDeadLetters, max_payload: int
+) -> dict[str, Verb]:
+    """Who answers what, by the name of the endpoint."""
+    answerer = Answerer(view, feed=feed, dead_letters=dead_letters)
+    remover = Remover(view, applier)
+    return {
+        catalogue.SEARCH.name: answerer.search,
+        catalogue.RECURRENCE.name: Recurrence(view).recurrence,
+        catalogue.GET.name: answerer.get,
+        catalogue.LIST.name: Lister(view, max_payload).page,
+        catalogue.DELETE.name: remover.delete,
+        catalogue.CLEAR.name: remover.clear,
+        catalogue.COLLECTION_STATS.name: answerer.collection_stats,
+        catalogue.STATS.name: answerer.stats,
+    }
 
 
 async def _run(bus: Bus, ingest: Ingest, feed: PullFeed, door: Door, workers: Workers, index: OpenedIndex) -> int:

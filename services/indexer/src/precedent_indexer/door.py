@@ -9,8 +9,8 @@ from typing import Any, Final
 import structlog
 from pydantic import BaseModel
 
-from precedent_indexer.adapters.nats_io import Packet, Tally
 from precedent_indexer.errors import Fault, QuestionFailed
+from precedent_indexer.ports import Packet, Tally
 from precedent_schemas import answers, codec
 from precedent_schemas.catalogue import Endpoint
 from precedent_schemas.failures import DeadReason, ErrorReason, ascii_detail

@@ -1,6 +1,6 @@
 """What the rooms of the indexer need of the outside, and the values that pass between them."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -17,8 +17,38 @@ Vectors = npt.NDArray[np.float32]
 """(n, 384), rows of length one."""
 Vector = npt.NDArray[np.float32]
 """(384,), length one."""
-Where = Mapping[str, Any]
-"""A compiled filter in the store's own words; only `filters` makes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One message off the bus."""
+
+    subject: str
+    reply: str
+    data: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Statistics of one endpoint, kept here because its handler returns before the work is done."""
+
+    errors: int = 0
+    last_error: str = ""
+    processing_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What the store narrows by, in its own words; only `filters` and the store itself make them.
+
+    Attributes:
+        metadata: a clause over the metadata; None for all.
+        contains: a piece of the text; None for all.
+    """
+
+    metadata: Mapping[str, Any] | None = None
+    contains: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +251,13 @@ class VectorStore(Protocol):
         """Remove every event and outcome below `seq`; how many events."""
 
     def nearest(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[Row, float]]:
-        """Up to `n` rows nearest to `vector` with their cosine similarity, best first."""
+        """Up to `n` rows nearest to `vector` with their cosine similarity, best first; approximate."""
+
+    def scan(self, collection: str, where: Where | None) -> Iterator[tuple[list[Row], Vectors]]:
+        """Every row that `where` lets pass, with its vector, in parts; exact."""
+
+    def window(self, collection: str, first_seq: int, last_seq: int, where: Where | None) -> list[Row]:
+        """The rows with sequences from `first_seq` to `last_seq`, both included, that `where` lets pass, sorted."""
 
     def close(self) -> None:
         """Let go of the files."""

@@ -97,6 +97,7 @@ def row_metadata(row: Row) -> Metadata:
         "severity": event.severity,
         "source": event.source,
         "user": event.user,
+        "ip": event.ip,
         "ip_high": high,
         "ip_low": low,
         "occurred_at_ms": milliseconds(event.occurred_at),

@@ -17,7 +17,7 @@ from chromadb.config import Settings as ChromaSettings
 from chromadb.errors import ChromaError, NotFoundError
 
 from precedent_indexer.errors import IndexBroken, StoreUnavailable
-from precedent_indexer.ports import Identity, Vector, Where, Writes
+from precedent_indexer.ports import Identity, Vector, Vectors, Where, Writes
 from precedent_indexer.records import (
     Metadata,
     OutcomeRecord,
@@ -119,8 +119,7 @@ class ChromaStore:
                 return found
             for part in _parts(ids, _READ_ROWS):
                 got: Any = events.get(ids=part, include=["metadatas", "documents"])
-                for event_id, metadata, document in zip(got["ids"], got["metadatas"], got["documents"], strict=True):
-                    found[event_id] = read_row(metadata, document)
+                found |= {row.event.id: row for row in _read_rows(got)}
         return found
 
     def vector(self, collection: str, event_id: str) -> Vector | None:
@@ -192,7 +191,7 @@ class ChromaStore:
             for name, key in ((collection, "seq"), (collection + _OUTCOMES_SUFFIX, "outcome_seq")):
                 found = self._find(name)
                 while found:
-                    ids = found.get(where=_where({key: {"$lt": seq}}), limit=_WRITE_ROWS, include=[])["ids"]
+                    ids = found.get(limit=_WRITE_ROWS, include=[], **_narrowed(Where({key: {"$lt": seq}})))["ids"]
                     if not ids:
                         break
                     found.delete(ids=ids)
@@ -208,12 +207,36 @@ class ChromaStore:
             answer: Any = events.query(
                 query_embeddings=np.stack([vector]),
                 n_results=n,
-                where=_where(where),
                 include=["metadatas", "documents", "distances"],
+                **_narrowed(where),
             )
         rows = zip(answer["metadatas"][0], answer["documents"][0], answer["distances"][0], strict=True)
         found = [(read_row(metadata, document), _similarity(distance)) for metadata, document, distance in rows]
         return sorted(found, key=lambda pair: -pair[1])
+
+    def scan(self, collection: str, where: Where | None) -> Iterator[tuple[list[Row], Vectors]]:
+        """Every row that `where` lets pass, with its vector, in parts."""
+        with _translated(f"scan collection {collection}"):
+            events = self._find(collection)
+            if events is None:
+                return
+            ids = events.get(include=[], **_narrowed(where))["ids"]
+            for part in _parts(ids, _READ_ROWS):
+                got: Any = events.get(ids=part, include=["metadatas", "documents", "embeddings"])
+                yield _read_rows(got), np.asarray(got["embeddings"], dtype=np.float32)
+
+    def window(self, collection: str, first_seq: int, last_seq: int, where: Where | None) -> list[Row]:
+        """The rows with sequences from `first_seq` to `last_seq` that `where` lets pass, sorted."""
+        clauses: list[Any] = [{"seq": {"$gte": first_seq}}, {"seq": {"$lte": last_seq}}]
+        if where is not None and where.metadata is not None:
+            clauses.append(where.metadata)
+        narrowed = Where({"$and": clauses}, where.contains if where else None)
+        with _translated(f"list collection {collection}"):
+            events = self._find(collection)
+            if events is None:
+                return []
+            got = events.get(include=["metadatas", "documents"], **_narrowed(narrowed))
+            return sorted(_read_rows(got), key=lambda row: row.seq)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -239,8 +262,18 @@ class ChromaStore:
         return found
 
 
-def _where(where: Where | None) -> Any:  # noqa: ANN401 -- Chroma's own type spells out every operator
-    return where
+def _narrowed(where: Where | None) -> dict[str, Any]:
+    """Arguments that narrow a read or a query."""
+    arguments: dict[str, Any] = {}
+    if where is not None and where.metadata is not None:
+        arguments["where"] = where.metadata
+    if where is not None and where.contains is not None:
+        arguments["where_document"] = {"$contains": where.contains}
+    return arguments
+
+
+def _read_rows(got: Any) -> list[Row]:  # noqa: ANN401 -- Chroma's answer is a loosely typed dictionary
+    return [read_row(metadata, document) for metadata, document in zip(got["metadatas"], got["documents"], strict=True)]
 
 
 def _points(count: int) -> Any:  # noqa: ANN401 -- Chroma's own type for embeddings is not exported

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from precedent_indexer.adapters.nats_io import Bus, Packet
+from precedent_indexer.adapters.nats_io import Bus
 from precedent_indexer.errors import BusUnavailable, JetStreamRefused
-from precedent_indexer.ports import LogMessage, LogState, Refusal
+from precedent_indexer.ports import LogMessage, LogState, Packet, Refusal
 from precedent_schemas import subjects
 from precedent_schemas.codec import dump, encode_log_message
 from precedent_schemas.events import Deletion

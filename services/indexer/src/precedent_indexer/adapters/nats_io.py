@@ -8,8 +8,7 @@ import asyncio
 import json
 import os
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import nats.errors
@@ -22,6 +21,7 @@ from nats.micro.service import EndpointStats, ServiceConfig
 
 from precedent_indexer import __version__
 from precedent_indexer.errors import BusUnavailable, JetStreamRefused, StartRefused
+from precedent_indexer.ports import Packet, Tally
 from precedent_indexer.settings import Settings
 from precedent_schemas.catalogue import Endpoint
 from precedent_schemas.subjects import QUEUE_GROUP, SERVICE
@@ -34,25 +34,6 @@ _PING_INTERVAL_S: Final = 5
 """With two outstanding pings, a server that hangs is noticed within 15 seconds."""
 _CLOSE_TIMEOUT_S: Final = 2.0
 _NO_RESPONDERS: Final = "503"
-
-
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """One message off the bus."""
-
-    subject: str
-    reply: str
-    data: bytes
-    headers: Mapping[str, str]
-
-
-@dataclass(slots=True)
-class Tally:
-    """Statistics of one endpoint, kept here because its handler returns before the work is done."""
-
-    errors: int = 0
-    last_error: str = ""
-    processing_ns: int = 0
 
 
 PacketHandler = Callable[[Packet], Awaitable[None]]

@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from precedent_indexer.adapters.jetstream_log import message_headers
-from precedent_indexer.adapters.nats_io import Bus, Packet
+from precedent_indexer.adapters.nats_io import Bus
 from precedent_indexer.errors import ConsumerGone, JetStreamRefused
-from precedent_indexer.ports import ConsumerState, LogMessage
+from precedent_indexer.ports import ConsumerState, LogMessage, Packet
 from precedent_schemas.subjects import CONSUMER, EVENTS_STREAM
 
 INDEX_UUID_KEY: Final = "precedent_index"

@@ -1,0 +1,57 @@
+"""The verbs `delete` and `clear`: a deletion is first in the log, then applied, then answered."""
+
+import contextlib
+from typing import Final
+
+from precedent_indexer.applying import Applier
+from precedent_indexer.errors import JetStreamRefused, QuestionFailed
+from precedent_indexer.view import IndexView
+from precedent_schemas import answers, questions
+from precedent_schemas.events import Deletion
+from precedent_schemas.failures import ErrorReason, FieldProblem
+
+_PATIENCE_S: Final = 30.0
+"""Seconds for the index to reach the deletion; behind a long backlog, it is applied later all the same."""
+
+
+class Remover:
+    """Deletes through the log, so that no rebuild brings back what is gone."""
+
+    def __init__(self, view: IndexView, applier: Applier) -> None:
+        self._view = view
+        self._applier = applier
+
+    async def delete(self, collection: str, request: questions.DeleteRequest) -> answers.DeleteReply:
+        """Remove events; what could not be found is named."""
+        await self._view.must_exist(collection)
+        ids = list(dict.fromkeys(request.ids))
+        removed = await self._publish_and_await(collection, Deletion(ids=ids))
+        gone = removed if isinstance(removed, list) else []
+        return answers.DeleteReply(deleted=gone, missing=[one for one in ids if one not in set(gone)])
+
+    async def clear(self, collection: str, request: questions.ClearRequest) -> answers.ClearReply:
+        """Remove a whole collection."""
+        await self._view.must_exist(collection)
+        if request.confirm != collection:
+            raise QuestionFailed(
+                ErrorReason.INVALID_REQUEST,
+                f"confirm is {request.confirm!r}, the collection is {collection!r}: nothing was removed",
+                [FieldProblem(field="confirm", message="must be the name of the collection")],
+            )
+        removed = await self._publish_and_await(collection, Deletion(all=True))
+        return answers.ClearReply(deleted=removed if isinstance(removed, int) else 0)
+
+    async def _publish_and_await(self, collection: str, deletion: Deletion) -> list[str] | int | None:
+        with contextlib.suppress(JetStreamRefused):
+            seq = await self._view.source.publish_deletion(collection, deletion)
+            if not await self._view.progress.reach(seq, _PATIENCE_S):
+                raise QuestionFailed(
+                    ErrorReason.NOT_INDEXED_YET,
+                    f"the deletion is in the log as {seq} and will be applied, but the index is still at "
+                    f"{self._view.progress.indexed_seq}: ask for the ids again later",
+                )
+            return self._applier.removed_by(seq)
+        raise QuestionFailed(
+            ErrorReason.UNAVAILABLE,
+            "the log does not take the deletion (is it full?): nothing was removed; raise its max_bytes and ask again",
+        )
