@@ -11,8 +11,9 @@ import structlog
 
 from precedent_indexer import __version__
 from precedent_indexer.adapters.chroma_store import ChromaStore
+from precedent_indexer.adapters.dead_letter_stream import JetStreamDeadLetters
 from precedent_indexer.adapters.embedder import MiniLmEmbedder
-from precedent_indexer.adapters.jetstream_log import JetStreamDeadLetters, JetStreamLog
+from precedent_indexer.adapters.jetstream_log import JetStreamLog
 from precedent_indexer.adapters.nats_io import Bus
 from precedent_indexer.adapters.provisioning import create_consumer, ensure_consumer, ensure_streams
 from precedent_indexer.adapters.pull_feed import INDEX_UUID_KEY, PullFeed
@@ -29,6 +30,7 @@ from precedent_indexer.ports import ConsumerState, Identity
 from precedent_indexer.progress import Progress
 from precedent_indexer.recurring import Recurrence
 from precedent_indexer.removing import Remover
+from precedent_indexer.reviving import Reviver
 from precedent_indexer.settings import Settings
 from precedent_indexer.view import IndexView
 from precedent_indexer.workers import Workers
@@ -112,11 +114,14 @@ async def _serve_on(settings: Settings, bus: Bus, directory: IndexDirectory, emb
             after_seq=index.identity.watermark,
             is_new_index=index.is_new,
         )
+        dead_letters = JetStreamDeadLetters(bus)
+        await dead_letters.refresh()
     except Fault as error:
         raise StartRefused(f"JetStream cannot be used: {error}") from error
     workers = Workers()
     progress = Progress(index.identity.watermark)
-    dead_letters = JetStreamDeadLetters(bus)
+    for seq, refusal in dead_letters.refusals().items():
+        progress.refuse(seq, refusal)
     feed = PullFeed(bus, window=2 * settings.precedent_batch_size)
     applier = Applier(
         store=index.store,
@@ -135,7 +140,7 @@ async def _serve_on(settings: Settings, bus: Bus, directory: IndexDirectory, emb
         batch_size=settings.precedent_batch_size,
     )
     view = IndexView(store=index.store, embedder=embedder, source=source, progress=progress, workers=workers)
-    verbs = _verbs(view, applier, feed, dead_letters, bus.max_payload)
+    verbs = _verbs(bus, view, applier, feed, dead_letters)
     door = Door(
         verbs,
         reply=bus.reply,
@@ -145,8 +150,7 @@ async def _serve_on(settings: Settings, bus: Bus, directory: IndexDirectory, emb
         waiting=settings.precedent_questions_waiting,
     )
     await feed.start()
-    served = tuple(endpoint for endpoint in catalogue.ENDPOINTS if endpoint.name in verbs)
-    await bus.serve(served, door.take, _SERVICE_DESCRIPTION, {INDEX_UUID_KEY: index.identity.uuid})
+    await bus.serve(catalogue.ENDPOINTS, door.take, _SERVICE_DESCRIPTION, {INDEX_UUID_KEY: index.identity.uuid})
     log.info(
         "serving",
         version=__version__,
@@ -160,20 +164,25 @@ async def _serve_on(settings: Settings, bus: Bus, directory: IndexDirectory, emb
 
 
 def _verbs(
-    view: IndexView, applier: Applier, feed: PullFeed, dead_letters: JetStreamDeadLetters, max_payload: int
+    bus: Bus, view: IndexView, applier: Applier, feed: PullFeed, dead_letters: JetStreamDeadLetters
 ) -> dict[str, Verb]:
     """Who answers what, by the name of the endpoint."""
     answerer = Answerer(view, feed=feed, dead_letters=dead_letters)
     remover = Remover(view, applier)
+    reviver = Reviver(view, dead_letters, bus, bus.max_payload)
     return {
         catalogue.SEARCH.name: answerer.search,
         catalogue.RECURRENCE.name: Recurrence(view).recurrence,
         catalogue.GET.name: answerer.get,
-        catalogue.LIST.name: Lister(view, max_payload).page,
+        catalogue.LIST.name: Lister(view, bus.max_payload).page,
         catalogue.DELETE.name: remover.delete,
         catalogue.CLEAR.name: remover.clear,
         catalogue.COLLECTION_STATS.name: answerer.collection_stats,
         catalogue.STATS.name: answerer.stats,
+        catalogue.DEAD_LIST.name: reviver.page,
+        catalogue.DEAD_GET.name: reviver.get,
+        catalogue.DEAD_REPLAY.name: reviver.replay,
+        catalogue.DEAD_DROP.name: reviver.drop,
     }
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from precedent_indexer.errors import Fault, QuestionFailed
 from precedent_indexer.ports import Packet, Tally
 from precedent_schemas import answers, codec
 from precedent_schemas.catalogue import Endpoint
+from precedent_schemas.dead_letters import DeadGetReply
 from precedent_schemas.failures import DeadReason, ErrorReason, ascii_detail
 from precedent_schemas.limits import REPLY_SHARE_OF_MAX_PAYLOAD
 from precedent_schemas.subjects import SERVICE_ERROR_CODE_HEADER, SERVICE_ERROR_HEADER, is_collection
@@ -134,11 +135,13 @@ def _collection(endpoint: Endpoint, subject: str) -> str:
     return name
 
 
-def _entries(reply: BaseModel) -> tuple[list[answers.Entry], str]:
+def _entries(reply: BaseModel) -> tuple[Sequence[BaseModel], str]:
     if isinstance(reply, answers.SearchReply):
         return list(reply.hits), "hits (k)"
     if isinstance(reply, answers.GetReply):
         return list(reply.events), "ids"
+    if isinstance(reply, DeadGetReply):
+        return list(reply.dead_letters), "seqs"
     return [], "entries"
 
 

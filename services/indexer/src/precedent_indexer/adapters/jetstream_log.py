@@ -1,7 +1,6 @@
-"""The log and the dead-letter stream, read and written through the JetStream API."""
+"""The log, read and written through the JetStream API."""
 
 import asyncio
-import base64
 import contextlib
 import json
 import secrets
@@ -11,11 +10,10 @@ from typing import Final
 
 from precedent_indexer.adapters.nats_io import Bus
 from precedent_indexer.errors import BusUnavailable, JetStreamRefused
-from precedent_indexer.ports import LogMessage, LogState, Packet, Refusal
+from precedent_indexer.ports import LogMessage, LogState, Packet
 from precedent_schemas import subjects
-from precedent_schemas.codec import dump, encode_log_message
+from precedent_schemas.codec import encode_log_message
 from precedent_schemas.events import Deletion
-from precedent_schemas.failures import ascii_detail
 
 _ERASE_AT_ONCE: Final = 16
 _NO_MESSAGE: Final = 10037
@@ -37,29 +35,8 @@ class JetStreamLog:
 
     async def read(self, first: int, last: int) -> AsyncIterator[LogMessage]:
         """What still exists from `first` to `last`, in order, by direct gets that skip what is gone."""
-        seq = first
-        while seq <= last:
-            message = await self._next(seq)
-            if message is None or message.seq > last:
-                return
+        async for message in read_stream(self._bus, subjects.EVENTS_STREAM, first, last):
             yield message
-            seq = message.seq + 1
-
-    async def _next(self, seq: int) -> LogMessage | None:
-        request = json.dumps({"seq": seq, "next_by_subj": ">"}).encode()
-        packet = await self._bus.request(f"$JS.API.DIRECT.GET.{subjects.EVENTS_STREAM}", request)
-        found = packet.headers.get("Nats-Sequence")
-        if found is None:
-            if packet.headers.get("Status") == "404":
-                return None
-            raise BusUnavailable(f"log message {seq} cannot be read: {packet.headers.get('Description', 'no reason')}")
-        return LogMessage(
-            seq=int(found),
-            subject=packet.headers["Nats-Subject"],
-            data=packet.data,
-            headers=message_headers(packet),
-            stored_at=_parse_time(packet.headers["Nats-Time-Stamp"]),
-        )
 
     async def publish_deletion(self, collection: str, deletion: Deletion) -> int:
         """Write a deletion; its sequence."""
@@ -85,7 +62,7 @@ class JetStreamLog:
                 group.create_task(erase_one(seq))
 
     async def _exists(self, seq: int) -> bool:
-        message = await self._next(seq)
+        message = await next_message(self._bus, subjects.EVENTS_STREAM, seq)
         return message is not None and message.seq == seq
 
     async def purge(self, subject_filters: Sequence[str], before_seq: int) -> None:
@@ -94,33 +71,38 @@ class JetStreamLog:
             await self._bus.api(f"STREAM.PURGE.{subjects.EVENTS_STREAM}", {"filter": subject, "seq": before_seq})
 
 
-class JetStreamDeadLetters:
-    """Where refused messages go."""
+async def read_stream(bus: Bus, stream: str, first: int, last: int) -> AsyncIterator[LogMessage]:
+    """What still exists of a stream from `first` to `last`, in order; gaps cost nothing."""
+    seq = first
+    while seq <= last:
+        message = await next_message(bus, stream, seq)
+        if message is None or message.seq > last:
+            return
+        yield message
+        seq = message.seq + 1
 
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
 
-    async def put(self, message: LogMessage, refusal: Refusal) -> None:
-        """Store it durably; the same message twice is one dead letter."""
-        original = {name: values for name, values in message.headers.items() if not name.lower().startswith("nats-")}
-        headers = {
-            subjects.MSG_ID_HEADER: f"dead:{message.seq}",
-            subjects.REASON_HEADER: str(refusal.reason),
-            subjects.DETAIL_HEADER: ascii_detail(refusal.detail),
-            subjects.STREAM_SEQ_HEADER: str(message.seq),
-            subjects.SUBJECT_HEADER: "".join(char if "!" <= char <= "~" else "?" for char in message.subject),
-            subjects.DELIVERIES_HEADER: str(message.deliveries),
-            subjects.ORIGINAL_HEADERS_HEADER: base64.b64encode(dump(original)).decode(),
-        }
-        collection = subjects.collection_of(message.subject)
-        await self._bus.publish_to_stream(
-            subjects.dead_letter_subject(collection, refusal.reason), message.data, headers
-        )
+async def next_message(bus: Bus, stream: str, seq: int) -> LogMessage | None:
+    """The first message of a stream at `seq` or behind it.
 
-    async def count(self) -> int:
-        """Messages in the dead-letter stream."""
-        info = await self._bus.api(f"STREAM.INFO.{subjects.DEAD_LETTERS_STREAM}")
-        return int(info["state"]["messages"])
+    Raises:
+        BusUnavailable: the stream does not answer.
+    """
+    request = json.dumps({"seq": seq, "next_by_subj": ">"}).encode()
+    packet = await bus.request(f"$JS.API.DIRECT.GET.{stream}", request)
+    found = packet.headers.get("Nats-Sequence")
+    if found is None:
+        if packet.headers.get("Status") == "404":
+            return None
+        why = packet.headers.get("Description", "no reason given")
+        raise BusUnavailable(f"message {seq} of {stream} cannot be read: {why}")
+    return LogMessage(
+        seq=int(found),
+        subject=packet.headers["Nats-Subject"],
+        data=packet.data,
+        headers=message_headers(packet),
+        stored_at=_parse_time(packet.headers["Nats-Time-Stamp"]),
+    )
 
 
 def message_headers(packet: Packet) -> Mapping[str, list[str]]:

@@ -1,0 +1,54 @@
+"""Writes the generated parts of the documents; with --check, fails where one is stale.
+
+A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parent.parent
+DOCUMENTS: Final = (ROOT / "services" / "indexer" / "README.md", ROOT / "README.md")
+PART: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def _settings() -> str:
+    command = [str(ROOT / "services/indexer/.venv/bin/precedent-indexer"), "settings", "--format", "markdown"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 -- our own command
+
+
+def _questions() -> str:
+    from precedent_schemas.catalogue import ENDPOINTS  # noqa: PLC0415 -- only this part needs it
+
+    rows = [f"| `{one.subject}` | {one.description} |" for one in ENDPOINTS]
+    return "\n".join(["| subject | answer |", "| --- | --- |", *rows]) + "\n"
+
+
+PARTS: Final[dict[str, Callable[[], str]]] = {"settings": _settings, "questions": _questions}
+
+
+def main() -> int:
+    """Write or check; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing, fail where a part is stale")
+    check = parser.parse_args().check
+    stale = []
+    for document in DOCUMENTS:
+        old = document.read_text(encoding="utf-8")
+        new = PART.sub(lambda part: part[1] + PARTS[part["name"]]() + part[3], old)
+        if new != old:
+            stale.append(document.relative_to(ROOT))
+            if not check:
+                document.write_text(new, encoding="utf-8")
+    if check and stale:
+        sys.stderr.write(f"stale: {', '.join(map(str, stale))}; write them anew with `make docs`\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

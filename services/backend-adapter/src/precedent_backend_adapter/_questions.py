@@ -1,0 +1,261 @@
+# ruff: noqa: ASYNC109 -- the timeout of every call is for callers, and is kept further down
+"""The public methods of every client, over two private ones: send a publication, ask a question."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel
+
+from precedent_backend_adapter import _publications
+from precedent_backend_adapter.config import is_duration
+from precedent_backend_adapter.errors import invalid
+from precedent_backend_adapter.receipts import Publication, Receipt
+from precedent_schemas import (
+    INCIDENTS,
+    Bucket,
+    ClearReply,
+    CollectionStatsReply,
+    DecodeError,
+    DeleteReply,
+    Entry,
+    FieldProblem,
+    Filter,
+    GetReply,
+    ListReply,
+    Order,
+    Outcome,
+    RecurrenceReply,
+    SearchReply,
+    SecurityEvent,
+    StatsReply,
+)
+from precedent_schemas import catalogue as asked
+from precedent_schemas.catalogue import Endpoint
+from precedent_schemas.codec import validate
+from precedent_schemas.dead_letters import DeadDropReply, DeadGetReply, DeadLetter, DeadListReply, DeadReplayReply
+from precedent_schemas.limits import (
+    DEFAULT_K,
+    DEFAULT_LIMIT,
+    DEFAULT_RECURRENCE_SIMILARITY,
+    DEFAULT_WAIT_MS,
+)
+
+Reply = TypeVar("Reply", bound=BaseModel)
+
+_MS: Final = 1_000
+# What a wait for `after` may take of a timeout that the caller has set, where the caller has not set the wait.
+_WAIT_SHARE: Final = 0.5
+
+
+class Questions(ABC):
+    """Everything that callers call; documented in `PrecedentClient`."""
+
+    _question_timeout: float
+
+    @abstractmethod
+    async def _send(self, publication: Publication) -> Receipt:
+        """Have the log take `publication`."""
+
+    @abstractmethod
+    async def _ask(
+        self, endpoint: Endpoint, collection: str | None, request: BaseModel, reply: type[Reply], seconds: float
+    ) -> Reply:
+        """Ask a question whose arguments have been checked."""
+
+    # -- the log
+
+    async def publish(self, event: SecurityEvent, *, headers: Mapping[str, str] | None = None) -> Receipt:
+        """Publish one event."""
+        return await self._send(_publications.of_event(event, headers))
+
+    async def publish_outcome(
+        self, outcome: Outcome, *, collection: str = INCIDENTS, headers: Mapping[str, str] | None = None
+    ) -> Receipt:
+        """Publish what was decided about an event."""
+        return await self._send(_publications.of_outcome(outcome, collection, headers))
+
+    async def republish(self, pending: Publication) -> Receipt:
+        """Send exactly what an earlier call could not."""
+        return await self._send(pending)
+
+    # -- questions to one collection
+
+    async def search(
+        self,
+        text: str | None = None,
+        *,
+        id: str | None = None,  # noqa: A002 -- the field's name on the wire
+        collection: str = INCIDENTS,
+        k: int = DEFAULT_K,
+        min_similarity: float | None = None,
+        filter: Filter | None = None,  # noqa: A002 -- the field's name on the wire
+        after: Receipt | int | None = None,
+        wait: float | None = None,
+        timeout: float | None = None,
+    ) -> SearchReply:
+        """The events nearest in meaning to a text or an event."""
+        about = {"text": text, "id": id, "k": k, "min_similarity": min_similarity, "filter": filter}
+        wait_ms, patience = self._wait(wait, timeout, waits=after is not None)
+        about |= {"min_seq": after.seq if isinstance(after, Receipt) else after, "wait_ms": wait_ms}
+        return await self._checked(asked.SEARCH, collection, about, SearchReply, patience)
+
+    async def recurrence(
+        self,
+        text: str | None = None,
+        *,
+        id: str | None = None,  # noqa: A002 -- the field's name on the wire
+        collection: str = INCIDENTS,
+        min_similarity: float = DEFAULT_RECURRENCE_SIMILARITY,
+        filter: Filter | None = None,  # noqa: A002 -- the field's name on the wire
+        bucket: Bucket = Bucket.DAY,
+        timeout: float | None = None,
+    ) -> RecurrenceReply:
+        """How often events like a text or an event came."""
+        about = {"text": text, "id": id, "min_similarity": min_similarity, "filter": filter, "bucket": bucket}
+        return await self._checked(asked.RECURRENCE, collection, about, RecurrenceReply, timeout)
+
+    async def get(self, ids: Iterable[str], *, collection: str = INCIDENTS, timeout: float | None = None) -> GetReply:
+        """Events by id, in the order asked."""
+        return await self._checked(asked.GET, collection, {"ids": _several("ids", ids)}, GetReply, timeout)
+
+    async def list_page(
+        self,
+        *,
+        collection: str = INCIDENTS,
+        filter: Filter | None = None,  # noqa: A002 -- the field's name on the wire
+        order: Order = Order.NEWEST,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+        timeout: float | None = None,
+    ) -> ListReply:
+        """One page of all events that pass a filter."""
+        page = {"filter": filter, "order": order, "limit": limit, "cursor": cursor}
+        return await self._checked(asked.LIST, collection, page, ListReply, timeout)
+
+    async def list(
+        self,
+        *,
+        collection: str = INCIDENTS,
+        filter: Filter | None = None,  # noqa: A002 -- the field's name on the wire
+        order: Order = Order.NEWEST,
+        page_size: int = DEFAULT_LIMIT,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Entry]:
+        """All events that pass a filter, one after the other."""
+        cursor: str | None = None
+        while True:
+            page = await self.list_page(
+                collection=collection, filter=filter, order=order, limit=page_size, cursor=cursor, timeout=timeout
+            )
+            for entry in page.events:
+                yield entry
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    async def delete(
+        self, ids: Iterable[str], *, collection: str = INCIDENTS, timeout: float | None = None
+    ) -> DeleteReply:
+        """Remove events for good."""
+        return await self._checked(asked.DELETE, collection, {"ids": _several("ids", ids)}, DeleteReply, timeout)
+
+    async def clear(self, collection: str, *, confirm: str, timeout: float | None = None) -> ClearReply:
+        """Remove a whole collection for good."""
+        if confirm != collection:
+            message = f"should repeat the name of the collection, {collection!r:.80} (got {confirm!r:.80})"
+            raise invalid([FieldProblem(field="confirm", message=message)])
+        return await self._checked(asked.CLEAR, collection, {"confirm": confirm}, ClearReply, timeout)
+
+    async def collection_stats(
+        self, collection: str = INCIDENTS, *, timeout: float | None = None
+    ) -> CollectionStatsReply:
+        """Size and coverage of one collection."""
+        return await self._checked(asked.COLLECTION_STATS, collection, {}, CollectionStatsReply, timeout)
+
+    # -- questions to the service
+
+    async def stats(self, *, timeout: float | None = None) -> StatsReply:
+        """Version, model, collections, log and backlog of the indexer."""
+        return await self._checked(asked.STATS, None, {}, StatsReply, timeout)
+
+    async def dead_letters(
+        self, *, page_size: int = DEFAULT_LIMIT, timeout: float | None = None
+    ) -> AsyncIterator[DeadLetter]:
+        """Everything that was refused, newest first."""
+        cursor: str | None = None
+        while True:
+            question = {"limit": page_size, "cursor": cursor}
+            page = await self._checked(asked.DEAD_LIST, None, question, DeadListReply, timeout)
+            for letter in page.dead_letters:
+                yield letter
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    async def get_dead_letters(self, seqs: Iterable[int], *, timeout: float | None = None) -> DeadGetReply:
+        """Dead letters by the sequence of the original."""
+        return await self._checked(asked.DEAD_GET, None, {"seqs": _several("seqs", seqs)}, DeadGetReply, timeout)
+
+    async def replay_dead_letters(
+        self, seqs: Iterable[int], *, force: bool = False, timeout: float | None = None
+    ) -> DeadReplayReply:
+        """Publish dead letters anew."""
+        question = {"seqs": _several("seqs", seqs), "force": force}
+        return await self._checked(asked.DEAD_REPLAY, None, question, DeadReplayReply, timeout)
+
+    async def drop_dead_letters(self, seqs: Iterable[int], *, timeout: float | None = None) -> DeadDropReply:
+        """Forget dead letters."""
+        return await self._checked(asked.DEAD_DROP, None, {"seqs": _several("seqs", seqs)}, DeadDropReply, timeout)
+
+    # -- arguments
+
+    async def _checked(
+        self,
+        endpoint: Endpoint,
+        collection: str | None,
+        arguments: Mapping[str, Any],
+        reply: type[Reply],
+        seconds: float | None,
+    ) -> Reply:
+        if endpoint.per_collection:
+            _publications.check_collection(collection)
+        patience = self._question_timeout if seconds is None else _seconds("timeout", seconds)
+        try:
+            # What is absent takes the default of the wire, so that both sides have one.
+            request = validate(
+                endpoint.request, {name: value for name, value in arguments.items() if value is not None}
+            )
+        except DecodeError as error:
+            raise invalid(error.problems) from error
+        return await self._ask(endpoint, collection, request, reply, patience)
+
+    def _wait(self, wait: float | None, timeout: float | None, *, waits: bool) -> tuple[int | None, float | None]:
+        """Milliseconds for the indexer to wait, and seconds for us: always more."""
+        if wait is not None and (isinstance(wait, bool) or not isinstance(wait, int | float) or not wait >= 0):
+            raise invalid([FieldProblem(field="wait", message=f"should be seconds from 0 to 30 (got {wait!r:.60})")])
+        if timeout is None:
+            waiting = (DEFAULT_WAIT_MS / _MS if wait is None else wait) if waits else 0.0
+            return None if wait is None else round(min(wait, _MS) * _MS), self._question_timeout + waiting
+        patience = _seconds("timeout", timeout)
+        if wait is None:
+            return (min(DEFAULT_WAIT_MS, int(patience * _WAIT_SHARE * _MS)) if waits else None), patience
+        if waits and wait >= patience:
+            message = f"should be longer than wait, which is {wait:g} s (got {patience:g})"
+            raise invalid([FieldProblem(field="timeout", message=message)])
+        return round(min(wait, _MS) * _MS), patience
+
+
+def _seconds(name: str, value: float) -> float:
+    if not is_duration(value):
+        raise invalid([FieldProblem(field=name, message=f"should be seconds above 0 (got {value!r:.60})")])
+    return value
+
+
+def _several(name: str, values: Iterable[str] | Iterable[int]) -> list[Any]:
+    if isinstance(values, str | bytes):
+        # A string is also a series of strings: its letters.
+        raise invalid(
+            [FieldProblem(field=name, message=f"should be a list (got {values!r:.60}): write [{values!r:.60}]")]
+        )
+    return list(values)

@@ -1,0 +1,120 @@
+"""The client over NATS."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, Self, TypeVar
+
+from pydantic import BaseModel
+
+from precedent_backend_adapter import _replies
+from precedent_backend_adapter._delivery import deliver
+from precedent_backend_adapter._nats import NatsTransport
+from precedent_backend_adapter._questions import Questions
+from precedent_backend_adapter._transport import Fault, FaultKind, Transport
+from precedent_backend_adapter.config import Config, check_urls
+from precedent_backend_adapter.errors import (
+    Misconfigured,
+    NotPermitted,
+    PrecedentError,
+    ProtocolError,
+    TooLarge,
+    Unavailable,
+)
+from precedent_backend_adapter.receipts import Publication, Receipt
+from precedent_schemas.catalogue import CLEAR, DEAD_DROP, DEAD_REPLAY, DELETE, Endpoint
+from precedent_schemas.codec import encode
+from precedent_schemas.failures import ERROR_CODES, ErrorReason
+
+Reply = TypeVar("Reply", bound=BaseModel)
+
+_CHANGING: Final = (DELETE, CLEAR, DEAD_REPLAY, DEAD_DROP)
+
+
+class Precedent(Questions):
+    """Publish security events and ask for precedents, over one NATS connection.
+
+    Use it as `async with Precedent.connect(url) as precedent`. One client serves any number of tasks at once and
+    reconnects by itself. Its methods are described in `PrecedentClient`.
+    """
+
+    def __init__(self, transport: Transport, config: Config) -> None:
+        self._transport = transport
+        self._config = config
+        self._question_timeout = config.timeouts.question
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, url: str | Sequence[str], *, config: Config | None = None) -> AsyncIterator[Self]:
+        """A connected client for as long as the block runs.
+
+        Args:
+            url: one server or several of one cluster, `nats://host:4222` or `tls://host:4222`.
+            config: everything else; absent: no credentials, the usual timeouts.
+
+        Raises:
+            Misconfigured: the URL or a file of the configuration cannot be used.
+            NotPermitted: the server refuses the credentials, or does not let them hear replies.
+            Unavailable: no server could be reached within `timeouts.connect`.
+        """
+        config = config or Config()
+        transport = NatsTransport(check_urls(url), config)
+        try:
+            await transport.open()
+        except Fault as fault:
+            raise _not_connected(fault) from fault
+        try:
+            yield cls(transport, config)
+        finally:
+            await transport.close()
+
+    async def _send(self, publication: Publication) -> Receipt:
+        return await deliver(self._transport, publication, self._config.timeouts, self._config.backoff)
+
+    async def _ask(
+        self, endpoint: Endpoint, collection: str | None, request: BaseModel, reply: type[Reply], seconds: float
+    ) -> Reply:
+        subject = endpoint.subject.replace("*", collection) if collection is not None else endpoint.subject
+        payload = encode(request)
+        deadline = asyncio.get_running_loop().time() + seconds
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._transport.ready()
+            if len(payload) > self._transport.max_payload:
+                message = f"the request has {len(payload)} bytes, the server takes {self._transport.max_payload}"
+                raise Fault(FaultKind.TOO_LARGE, message)
+            left = deadline - asyncio.get_running_loop().time()
+            answer = await self._transport.request(subject, payload, seconds=max(left, 0.001))
+        except TimeoutError as error:
+            raise Unavailable(f"no connection to NATS within {seconds:g} s: is the server running?") from error
+        except Fault as fault:
+            raise _not_answered(fault, endpoint, subject, seconds) from fault
+        return _replies.read(reply, answer, subject)
+
+
+def _not_connected(fault: Fault) -> PrecedentError:
+    if fault.kind is FaultKind.NOT_PERMITTED:
+        return NotPermitted(f"{fault}; check the credentials and what the server permits them")
+    if fault.kind is FaultKind.MISCONFIGURED:
+        return Misconfigured([str(fault)])
+    return Unavailable(f"{fault}; is the server running, and is the URL right?")
+
+
+def _not_answered(fault: Fault, endpoint: Endpoint, subject: str, seconds: float) -> PrecedentError:
+    match fault.kind:
+        case FaultKind.NO_RESPONDERS:
+            return Unavailable(f"nobody answers on {subject}: is `precedent-indexer serve` running?")
+        case FaultKind.NOT_PERMITTED | FaultKind.DEAF:
+            return NotPermitted(f"{subject}: {fault}")
+        case FaultKind.TOO_LARGE:
+            reason = ErrorReason.TOO_LARGE
+            return TooLarge(f"{subject}: {fault}; ask for less at once", reason=reason, code=ERROR_CODES[reason])
+        case FaultKind.REJECTED | FaultKind.UNEXPECTED:
+            return ProtocolError(f"{subject}: {fault}")
+        case FaultKind.NO_ANSWER:
+            message = f"no answer on {subject} within {seconds:g} s"
+        case _:
+            message = f"no answer on {subject}: {fault}"
+    if endpoint in _CHANGING and fault.kind.may_have_arrived:
+        message += "; it may have been carried out all the same"
+    return Unavailable(message)

@@ -1,0 +1,203 @@
+"""How to reach NATS and how long to wait: values, checked once.
+
+Nothing here reads the environment: the program that uses this package decides where settings come from.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from precedent_backend_adapter.errors import Misconfigured
+
+DEFAULT_INBOX_PREFIX: Final = "_INBOX"
+_SCHEMES: Final = ("nats", "tls")
+_MASK: Final = "***"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """Who we are: at most one of a creds file, an nkey seed file, and user with password.
+
+    Attributes:
+        creds_file: JWT and seed in one file, as `nsc` writes it.
+        nkey_seed_file: a user's nkey seed, alone in a file.
+        user: user name; sent as it is, so use TLS on any network.
+        password: goes with `user`; masked in the repr.
+    """
+
+    creds_file: Path | str | None = None
+    nkey_seed_file: Path | str | None = None
+    user: str | None = None
+    password: str | None = None
+
+    def __repr__(self) -> str:
+        shown = (f"{one.name}={self._shown(one.name)}" for one in fields(self))
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def _shown(self, name: str) -> str:
+        value = getattr(self, name)
+        return repr(_MASK) if name == "password" and value is not None else repr(value)
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong."""
+        given = [name for name in ("creds_file", "nkey_seed_file", "user") if getattr(self, name)]
+        if len(given) > 1:
+            yield f"credentials: {' and '.join(given)} are given; choose one"
+        if (self.user is None) != (self.password is None):
+            yield "credentials: user and password go together; give both or neither"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """Transport security; its presence alone demands TLS, as a `tls://` URL does.
+
+    Attributes:
+        ca_file: PEM of the authority that signed the server; absent: the system's.
+        cert_file: PEM of our own certificate, where the server asks for one.
+        key_file: PEM of its key.
+    """
+
+    ca_file: Path | str | None = None
+    cert_file: Path | str | None = None
+    key_file: Path | str | None = None
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong."""
+        if (self.cert_file is None) != (self.key_file is None):
+            yield "tls: cert_file and key_file go together; give both or neither"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long each phase may take, in seconds.
+
+    Attributes:
+        connect: from the call of `connect` to a usable connection, TLS and authentication included.
+        publish: one publish call with all its retries.
+        publish_attempt: one attempt of it; shorter than `publish`, so that there is time for another.
+        question: one question; waiting for `after` comes on top.
+        close: leaving; what is still in flight then fails.
+    """
+
+    connect: float = 5.0
+    publish: float = 10.0
+    publish_attempt: float = 2.0
+    question: float = 10.0
+    close: float = 2.0
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong."""
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if not is_duration(value):
+                yield f"timeouts: {one.name} is {value!r}; give seconds above 0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Pauses between the attempts of one publish call, in seconds; each is drawn at random below its bound.
+
+    Attributes:
+        first: bound of the first pause; it doubles from one to the next.
+        cap: the bound never grows beyond it.
+    """
+
+    first: float = 0.05
+    cap: float = 1.0
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong."""
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if not is_duration(value):
+                yield f"backoff: {one.name} is {value!r}; give seconds above 0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that can be chosen about a client.
+
+    Attributes:
+        credentials: who we are.
+        tls: transport security; None leaves it to the URL.
+        timeouts: by phase.
+        backoff: pauses between the attempts of a publish call.
+        name: how the connection is called in the server's monitoring.
+        inbox_prefix: subject prefix of replies; the credentials must be permitted to subscribe below it.
+
+    Raises:
+        Misconfigured: with every problem of every part.
+    """
+
+    credentials: Credentials = field(default_factory=Credentials)
+    tls: Tls | None = None
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    backoff: Backoff = field(default_factory=Backoff)
+    name: str = "precedent-backend"
+    inbox_prefix: str = DEFAULT_INBOX_PREFIX
+
+    def __post_init__(self) -> None:
+        found = list(self._problems())
+        if found:
+            raise Misconfigured(found)
+
+    def _problems(self) -> Iterator[str]:
+        yield from self.credentials.problems()
+        if self.tls is not None:
+            yield from self.tls.problems()
+        yield from self.timeouts.problems()
+        yield from self.backoff.problems()
+        if not self.name:
+            yield "name is empty; give the connection a name"
+        if not _is_subject(self.inbox_prefix):
+            yield f"inbox_prefix is {self.inbox_prefix!r}; give a subject without wildcards, as in _INBOX.backend"
+
+
+def is_duration(value: object) -> bool:
+    """Whether `value` is a finite number of seconds above 0."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+
+
+def _is_subject(prefix: str) -> bool:
+    tokens = prefix.split(".")
+    return all(token.isascii() and token.isprintable() and not set(token) & set(" *>") and token for token in tokens)
+
+
+def check_urls(url: str | Sequence[str]) -> list[str]:
+    """The servers to try, at least one.
+
+    Raises:
+        Misconfigured: with every URL that is none, credentials masked.
+    """
+    urls = [url] if isinstance(url, str) else list(url)
+    found = [
+        f"url {masked(one)!r} is none; give nats://host:4222 or tls://host:4222" for one in urls if not _is_url(one)
+    ]
+    if not urls:
+        found = ["no url is given; give nats://host:4222"]
+    if found:
+        raise Misconfigured(found)
+    return urls
+
+
+def _is_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def wants_tls(url: str) -> bool:
+    """Whether the URL itself demands TLS."""
+    return url.startswith("tls://")
+
+
+def masked(url: str) -> str:
+    """The URL without what it says of user and password."""
+    scheme, slashes, rest = url.rpartition("://")
+    user, at, host = rest.rpartition("@")
+    return f"{scheme}{slashes}{_MASK if user else ''}{at}{host}"

@@ -1,0 +1,150 @@
+"""The verbs of the dead letters: what was refused is listed, read, published anew, or forgotten for good."""
+
+import base64
+import secrets
+from typing import Protocol
+
+from precedent_indexer.errors import JetStreamRefused, QuestionFailed
+from precedent_indexer.view import IndexView
+from precedent_schemas import codec, dead_letters, questions
+from precedent_schemas.dead_letters import DeadLetter
+from precedent_schemas.failures import ErrorReason, FieldProblem
+from precedent_schemas.limits import REPLY_SHARE_OF_MAX_PAYLOAD
+from precedent_schemas.subjects import (
+    MSG_ID_HEADER,
+    EventSubject,
+    OutcomeSubject,
+    SubjectError,
+    parse_log_subject,
+)
+
+
+class Archive(Protocol):
+    """The dead letters as their verbs need them."""
+
+    async def refresh(self) -> None:
+        """Take note of what is new."""
+
+    def originals(self) -> list[int]:
+        """Sequences of the originals, newest first."""
+
+    async def letter(self, original: int) -> DeadLetter | None:
+        """The dead letter of one original."""
+
+    async def remove(self, original: int) -> None:
+        """Erase the dead letters of one original."""
+
+
+class Republisher(Protocol):
+    """How a message gets into the log again."""
+
+    async def publish_to_stream(self, subject: str, data: bytes, headers: dict[str, str]) -> int:
+        """Store it; its sequence."""
+
+
+class Reviver:
+    """Looks after what was refused."""
+
+    def __init__(self, view: IndexView, archive: Archive, log: Republisher, max_payload: int) -> None:
+        self._view = view
+        self._archive = archive
+        self._log = log
+        self._room = int(max_payload * REPLY_SHARE_OF_MAX_PAYLOAD) - 1024
+
+    async def page(self, _collection: str, request: questions.DeadListRequest) -> dead_letters.DeadListReply:
+        """One page, newest first; the cursor is the sequence that it ends with."""
+        await self._archive.refresh()
+        before = _read_cursor(request.cursor)
+        originals = [seq for seq in self._archive.originals() if before is None or seq < before]
+        page: list[DeadLetter] = []
+        size = 0
+        for seq in originals:
+            letter = await self._archive.letter(seq)
+            if letter is None:
+                continue
+            size += len(codec.encode(letter)) + 1
+            if page and (len(page) == request.limit or size >= self._room):
+                return dead_letters.DeadListReply(dead_letters=page, cursor=str(page[-1].seq))
+            page.append(letter)
+        return dead_letters.DeadListReply(dead_letters=page)
+
+    async def get(self, _collection: str, request: questions.DeadSeqsRequest) -> dead_letters.DeadGetReply:
+        """Those with these sequences, in the order asked."""
+        found, missing = await self._find(request.seqs)
+        return dead_letters.DeadGetReply(dead_letters=found, missing=missing)
+
+    async def replay(self, _collection: str, request: questions.DeadReplayRequest) -> dead_letters.DeadReplayReply:
+        """Publish the original bytes on the original subject; then the dead letter and its original are gone."""
+        found, missing = await self._find(request.seqs)
+        replayed: list[dead_letters.Replayed] = []
+        refused: list[dead_letters.ReplayRefused] = []
+        for letter in found:
+            objection = None if request.force else await self._objection(letter)
+            if objection is not None:
+                refused.append(dead_letters.ReplayRefused(seq=letter.seq, message=objection))
+                continue
+            headers = {name: values[-1] for name, values in letter.headers.items() if values}
+            headers[MSG_ID_HEADER] = f"replay:{letter.seq}:{secrets.token_hex(16)}"
+            try:
+                new_seq = await self._log.publish_to_stream(letter.subject, base64.b64decode(letter.data), headers)
+            except JetStreamRefused as error:
+                refused.append(dead_letters.ReplayRefused(seq=letter.seq, message=f"the log refuses it: {error}"))
+                continue
+            await self._forget(letter.seq)
+            replayed.append(dead_letters.Replayed(seq=letter.seq, new_seq=new_seq))
+        return dead_letters.DeadReplayReply(replayed=replayed, refused=refused, missing=missing)
+
+    async def drop(self, _collection: str, request: questions.DeadSeqsRequest) -> dead_letters.DeadDropReply:
+        """Erase dead letters, and their originals from the log, so that no rebuild brings them back."""
+        found, missing = await self._find(request.seqs)
+        for letter in found:
+            await self._forget(letter.seq)
+        return dead_letters.DeadDropReply(dropped=[letter.seq for letter in found], missing=missing)
+
+    async def _forget(self, seq: int) -> None:
+        # The original first: a dead letter whose original is gone can still be seen and dropped again.
+        await self._view.source.erase([seq])
+        await self._archive.remove(seq)
+
+    async def _find(self, seqs: list[int]) -> tuple[list[DeadLetter], list[int]]:
+        await self._archive.refresh()
+        found: list[DeadLetter] = []
+        missing: list[int] = []
+        for seq in dict.fromkeys(seqs):
+            letter = await self._archive.letter(seq)
+            if letter is None:
+                missing.append(seq)
+            else:
+                found.append(letter)
+        return found, missing
+
+    async def _objection(self, letter: DeadLetter) -> str | None:
+        """Why publishing it anew would take something newer back; None where it would not."""
+        try:
+            subject = parse_log_subject(letter.subject)
+            body = codec.decode_object(base64.b64decode(letter.data))
+        except (SubjectError, codec.DecodeError):
+            return None
+        if isinstance(subject, EventSubject) and isinstance(body.get("id"), str):
+            rows = await self._view.workers.read(self._view.store.rows, subject.collection, [body["id"]])
+            newest = max((row.seq for row in rows.values()), default=0)
+        elif isinstance(subject, OutcomeSubject) and isinstance(body.get("event_id"), str):
+            records = await self._view.workers.read(self._view.store.outcomes, subject.collection, [body["event_id"]])
+            newest = max((record.seq for record in records.values()), default=0)
+        else:
+            return None
+        if newest <= letter.seq:
+            return None
+        return f"its id has a later revision, {newest}: replay with force to put the older one in its place"
+
+
+def _read_cursor(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20):  # noqa: PLR2004 -- digits of 64 bit
+        raise QuestionFailed(
+            ErrorReason.INVALID_REQUEST,
+            "cursor is not one that this listing gave",
+            [FieldProblem(field="cursor", message="was changed")],
+        )
+    return int(cursor)
