@@ -23,7 +23,7 @@ help: ## Print this list
 .PHONY: setup lock clean
 setup: $(PROJECTS:%=%/.venv/ready) $(MODEL) ## Build the four environments and the model
 
-%/.venv/ready: %/requirements.lock %/pyproject.toml
+%/.venv/ready: %/requirements.lock
 	@echo "== environment of $*"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: set PYTHON=/path/to/python3.11")'
 	@$(PYTHON) -m venv --clear $*/.venv

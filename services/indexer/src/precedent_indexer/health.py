@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from precedent_indexer.adapters.nats_io import Bus
 from precedent_indexer.errors import BusUnavailable, StartRefused
-from precedent_indexer.settings import Settings
+from precedent_indexer.settings import Settings, without_secrets
 from precedent_schemas import catalogue, codec
 from precedent_schemas.answers import StatsReply
 from precedent_schemas.subjects import SERVICE_ERROR_HEADER
@@ -28,7 +28,10 @@ async def check(settings: Settings, timeout_s: float) -> Report:
     try:
         packet = await bus.request(catalogue.STATS.subject, timeout_s=timeout_s)
     except BusUnavailable:
-        return Report(healthy=False, line=f"unhealthy: no indexer answered on {settings.nats_url} in {timeout_s:g} s")
+        return Report(
+            healthy=False,
+            line=f"unhealthy: no indexer answered on {without_secrets(settings.nats_url)} in {timeout_s:g} s",
+        )
     finally:
         await bus.close()
     if SERVICE_ERROR_HEADER in packet.headers:

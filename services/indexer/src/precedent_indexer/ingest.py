@@ -184,17 +184,25 @@ class Ingest:
     async def _take(self, batch: Sequence[Delivery]) -> None:
         """Apply the new messages of `batch` in order, whatever order they came in, and settle all of them."""
         fresh: dict[int, Delivery] = {}
+        twins: list[Delivery] = []
         for delivery in batch:
             seq = delivery.message.seq
-            if seq <= self._progress.indexed_seq or seq in fresh:
+            if seq <= self._progress.indexed_seq:
                 await self._settle(delivery, refused=self._progress.refusal(seq) is not None)
+            elif seq in fresh:
+                twins.append(delivery)
             else:
                 fresh[seq] = delivery
-        self._in_hand = list(fresh.values())
+        self._in_hand = [*fresh.values(), *twins]
         try:
             await self._take_in_order(fresh)
         finally:
             self._in_hand = ()
+        for delivery in twins:
+            # Not before the first of them is applied, and not at all where that was left to the next start.
+            seq = delivery.message.seq
+            if seq <= self._progress.indexed_seq:
+                await self._settle(delivery, refused=self._progress.refusal(seq) is not None)
 
     async def _take_in_order(self, fresh: Mapping[int, Delivery]) -> None:
         run: list[Delivery] = []

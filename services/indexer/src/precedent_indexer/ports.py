@@ -1,6 +1,6 @@
 """What the rooms of the indexer need of the outside, and the values that pass between them."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -253,8 +253,11 @@ class VectorStore(Protocol):
     def nearest(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[Row, float]]:
         """Up to `n` rows nearest to `vector` with their cosine similarity, best first; approximate."""
 
-    def scan(self, collection: str, where: Where | None) -> Iterator[tuple[list[Row], Vectors]]:
-        """Every row that `where` lets pass, with its vector, in parts; exact."""
+    def nearest_ids(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[str, float]]:
+        """The same with ids alone: many times cheaper for a large `n`."""
+
+    def vectors(self, collection: str, where: Where | None, limit: int | None) -> tuple[list[str], Vectors]:
+        """Ids and vectors of every row that `where` lets pass, at most `limit`; exact."""
 
     def window(self, collection: str, first_seq: int, last_seq: int, where: Where | None) -> list[Row]:
         """The rows with sequences from `first_seq` to `last_seq`, both included, that `where` lets pass, sorted."""

@@ -2,7 +2,7 @@
 
 The key set is fixed: a store that merges metadata must be told of every key that a new revision lacks.
 Attributes lie there as one list of typed tokens, and the event as JSON beside them, without its text,
-which is the document.
+which is the document (unless it holds a NUL, behind which the store's full-text index finds nothing).
 """
 
 import hashlib
@@ -25,6 +25,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HALF: Final = 1 << 64
 _SIGNED: Final = 1 << 63
 _MAX_TOKEN_CHARS: Final = 128
+_NUL: Final = "\x00"
 
 Metadata = dict[str, Any]
 
@@ -88,7 +89,7 @@ def row_metadata(row: Row) -> Metadata:
     """The fixed key set of an event; what is absent is None."""
     event = row.event
     high, low = ip_halves(event.ip) if event.ip else (None, None)
-    body = event.model_dump(mode="json", exclude={"text"})
+    body = event.model_dump(mode="json", exclude=None if _NUL in event.text else {"text"})
     return {
         "event": dump(body).decode(),
         "seq": row.seq,
@@ -104,6 +105,11 @@ def row_metadata(row: Row) -> Metadata:
         "attributes": attribute_tokens(event) or None,
         **joined_metadata(row.outcome),
     }
+
+
+def row_document(row: Row) -> str:
+    """The text of an event as the store may search it."""
+    return row.event.text.replace(_NUL, "\n")
 
 
 def joined_metadata(record: OutcomeRecord | None) -> Metadata:
@@ -124,7 +130,7 @@ def outcome_metadata(record: OutcomeRecord) -> Metadata:
 
 def read_row(metadata: Mapping[str, Any], document: str) -> Row:
     """A row as it was written."""
-    event = StoredEvent.model_validate(json.loads(metadata["event"]) | {"text": document})
+    event = StoredEvent.model_validate({"text": document} | json.loads(metadata["event"]))
     return Row(event, int(metadata["seq"]), tuple(metadata["seqs"]), read_outcome(metadata))
 
 

@@ -1,13 +1,16 @@
 """Settings: the only reader of the environment. Connection settings have the `nats` CLI's own names."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from precedent_indexer.errors import StartRefused
 from precedent_schemas.limits import MAX_COLLECTIONS
+
+_USER_INFO: Final = re.compile(r"//[^/@]*@")
 
 
 def _readable(path: Path | None) -> Path | None:
@@ -109,5 +112,10 @@ def describe(settings: Settings | None = None) -> list[dict[str, Any]]:
     return rows
 
 
+def without_secrets(url: str) -> str:
+    """A server's address as it may be shown: user and password in it are masked."""
+    return _USER_INFO.sub("//***@", url)
+
+
 def _shown(value: object) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else without_secrets(str(value))

@@ -26,6 +26,7 @@ from precedent_indexer.records import (
     outcome_metadata,
     read_outcome,
     read_row,
+    row_document,
     row_metadata,
 )
 
@@ -171,7 +172,7 @@ class ChromaStore:
             events.upsert(
                 ids=[event_id for event_id, _ in part],
                 embeddings=np.stack([vector for _, (_, vector) in part]),
-                documents=[row.event.text for _, (row, _) in part],
+                documents=[row_document(row) for _, (row, _) in part],
                 metadatas=[row_metadata(row) for _, (row, _) in part],
             )
 
@@ -214,16 +215,26 @@ class ChromaStore:
         found = [(read_row(metadata, document), _similarity(distance)) for metadata, document, distance in rows]
         return sorted(found, key=lambda pair: -pair[1])
 
-    def scan(self, collection: str, where: Where | None) -> Iterator[tuple[list[Row], Vectors]]:
-        """Every row that `where` lets pass, with its vector, in parts."""
+    def nearest_ids(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[str, float]]:
+        """The same with ids alone."""
+        with _translated(f"search collection {collection}"):
+            events = self._find(collection)
+            if events is None:
+                return []
+            answer: Any = events.query(
+                query_embeddings=np.stack([vector]), n_results=n, include=["distances"], **_narrowed(where)
+            )
+        pairs = zip(answer["ids"][0], answer["distances"][0], strict=True)
+        return sorted(((event_id, _similarity(distance)) for event_id, distance in pairs), key=lambda pair: -pair[1])
+
+    def vectors(self, collection: str, where: Where | None, limit: int | None) -> tuple[list[str], Vectors]:
+        """Ids and vectors of every row that `where` lets pass, at most `limit`."""
         with _translated(f"scan collection {collection}"):
             events = self._find(collection)
             if events is None:
-                return
-            ids = events.get(include=[], **_narrowed(where))["ids"]
-            for part in _parts(ids, _READ_ROWS):
-                got: Any = events.get(ids=part, include=["metadatas", "documents", "embeddings"])
-                yield _read_rows(got), np.asarray(got["embeddings"], dtype=np.float32)
+                return [], np.empty((0, 0), dtype=np.float32)
+            got: Any = events.get(include=["embeddings"], limit=limit, **_narrowed(where))
+            return got["ids"], np.asarray(got["embeddings"], dtype=np.float32)
 
     def window(self, collection: str, first_seq: int, last_seq: int, where: Where | None) -> list[Row]:
         """The rows with sequences from `first_seq` to `last_seq` that `where` lets pass, sorted."""

@@ -57,9 +57,10 @@ class JetStreamLog:
                     if error.err_code not in {_NO_MESSAGE, _SEQUENCE_GONE} and await self._exists(seq):
                         raise
 
-        async with asyncio.TaskGroup() as group:
-            for seq in seqs:
-                group.create_task(erase_one(seq))
+        # All are tried, and the first failure leaves as itself: a group of exceptions would be no Fault.
+        for failure in await asyncio.gather(*map(erase_one, seqs), return_exceptions=True):
+            if failure is not None:
+                raise failure
 
     async def _exists(self, seq: int) -> bool:
         message = await next_message(self._bus, subjects.EVENTS_STREAM, seq)

@@ -22,7 +22,7 @@ from nats.micro.service import EndpointStats, ServiceConfig
 from precedent_indexer import __version__
 from precedent_indexer.errors import BusUnavailable, JetStreamRefused, StartRefused
 from precedent_indexer.ports import Packet, Tally
-from precedent_indexer.settings import Settings
+from precedent_indexer.settings import Settings, without_secrets
 from precedent_schemas.catalogue import Endpoint
 from precedent_schemas.subjects import QUEUE_GROUP, SERVICE
 
@@ -74,7 +74,7 @@ class Bus:
             connecting.cancel()
             why = bus._last_error or error
             raise StartRefused(
-                f"no connection to NATS at NATS_URL={settings.nats_url} ({type(why).__name__}: {str(why)[:200]}): "
+                f"no connection to NATS at NATS_URL={without_secrets(settings.nats_url)} ({type(why).__name__}: {str(why)[:200]}): "
                 "start the server there, or correct NATS_URL and the other NATS_ settings"
             ) from error
         return bus
