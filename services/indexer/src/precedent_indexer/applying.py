@@ -5,13 +5,14 @@ the same effect however it came. Applying it twice changes nothing.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
 import structlog
 
-from precedent_indexer.decoding import Delete, PutEvent, PutOutcome, decode
+from precedent_indexer.decoding import Delete, Operation, PutEvent, PutOutcome, decode
 from precedent_indexer.errors import ModelUnavailable
 from precedent_indexer.folding import fold
 from precedent_indexer.ports import (
@@ -36,6 +37,16 @@ _REMEMBERED_DELETIONS: Final = 1_000
 _PROBE: Final = "a text that every model can embed"
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch that is decoded and embedded; `vectors` are displaced, by sequence."""
+
+    messages: Sequence[LogMessage]
+    operations: Sequence[Operation]
+    vectors: Mapping[int, Vector]
+    refusals: Mapping[int, Refusal]
+
+
 class Applier:
     """Applies messages to one index."""
 
@@ -58,43 +69,60 @@ class Applier:
         self._removed: OrderedDict[int, list[str] | int] = OrderedDict()
 
     async def apply(self, messages: Sequence[LogMessage]) -> dict[int, Refusal]:
-        """Apply `messages`, in the order of their sequences; what is refused, by sequence, safely dead-lettered.
+        """Prepare and commit `messages`; what is refused, by sequence."""
+        return await self.commit(await self.prepare(messages))
+
+    async def prepare(self, messages: Sequence[LogMessage]) -> Prepared:
+        """Decode and embed; touches nothing, so that the next batch is prepared while this one is committed.
 
         Raises:
-            Fault: the store, the model or the bus failed; nothing is lost, and everything may be applied again.
+            ModelUnavailable: the model embeds nothing any more.
         """
         refusals: dict[int, Refusal] = {}
-        operations: list[PutEvent | PutOutcome | Delete] = []
+        operations: list[Operation] = []
         for message in messages:
             decoded = decode(message)
             if isinstance(decoded, Refusal):
                 refusals[message.seq] = decoded
             else:
                 operations.append(decoded)
-        known = set(await self._workers.read(self._store.collections))
-        operations = [one for one in operations if self._has_room(one, known, refusals)]
         vectors = await self._embed([one for one in operations if isinstance(one, PutEvent)], refusals)
-        by_seq = {message.seq: message for message in messages}
+        return Prepared(messages, operations, vectors, refusals)
+
+    async def commit(self, prepared: Prepared) -> dict[int, Refusal]:
+        """Store what was prepared, in the order of the log; what is refused, by sequence, safely dead-lettered.
+
+        Raises:
+            Fault: the store or the bus failed; nothing is lost, and everything may be applied again.
+        """
+        refusals = dict(prepared.refusals)
+        await self._refuse_beyond_the_cap(prepared.operations, refusals)
+        by_seq = {message.seq: message for message in prepared.messages}
         for seq, refusal in sorted(refusals.items()):
             await self._dead_letters.put(by_seq[seq], refusal)
             log.warning("dead_letter", seq=seq, reason=str(refusal.reason), detail=refusal.detail)
-        await self._store_all([one for one in operations if one.seq not in refusals], vectors)
+        await self._store_all([one for one in prepared.operations if one.seq not in refusals], prepared.vectors)
         return refusals
 
-    def _has_room(
-        self, operation: PutEvent | PutOutcome | Delete, known: set[str], refusals: dict[int, Refusal]
-    ) -> bool:
-        if not isinstance(operation, PutEvent) or operation.collection in known:
-            return True
-        if len(known) >= self._max_collections:
-            refusals[operation.seq] = Refusal(
+    async def _refuse_beyond_the_cap(self, operations: Sequence[Operation], refusals: dict[int, Refusal]) -> None:
+        """Refuse the events that would begin a collection too many."""
+        events = [one for one in operations if isinstance(one, PutEvent) and one.seq not in refusals]
+        wanted = {one.collection for one in events}
+        new = {one for one in wanted if not await self._workers.read(self._store.exists, one)}
+        if not new:
+            return
+        known = set(await self._workers.read(self._store.collections))
+        for one in events:
+            if one.collection in known:
+                continue
+            if len(known) < self._max_collections:
+                known.add(one.collection)
+                continue
+            refusals[one.seq] = Refusal(
                 DeadReason.UNPROCESSABLE,
-                f"collection {operation.collection} would be one more than the {self._max_collections} allowed: "
+                f"collection {one.collection} would be one more than the {self._max_collections} allowed: "
                 "raise PRECEDENT_MAX_COLLECTIONS and replay",
             )
-            return False
-        known.add(operation.collection)
-        return True
 
     async def _embed(self, events: Sequence[PutEvent], refusals: dict[int, Refusal]) -> dict[int, Vector]:
         """The displaced vector of each event, by sequence; each distinct text is embedded once."""
@@ -130,9 +158,7 @@ class Applier:
         except Exception as error:  # noqa: BLE001 -- as above
             raise ModelUnavailable(f"the model embeds nothing any more: {type(error).__name__}") from cause
 
-    async def _store_all(
-        self, operations: Sequence[PutEvent | PutOutcome | Delete], vectors: dict[int, Vector]
-    ) -> None:
+    async def _store_all(self, operations: Sequence[Operation], vectors: Mapping[int, Vector]) -> None:
         # Deletions divide the batch: what came before one is stored before it is applied.
         for is_deletion, run in groupby(operations, key=lambda one: isinstance(one, Delete)):
             part = list(run)
@@ -146,7 +172,7 @@ class Applier:
                     await self._put(collection, puts, vectors)
 
     async def _put(
-        self, collection: str, operations: Sequence[PutEvent | PutOutcome], vectors: dict[int, Vector]
+        self, collection: str, operations: Sequence[PutEvent | PutOutcome], vectors: Mapping[int, Vector]
     ) -> None:
         ids = list(
             dict.fromkeys(one.event.id if isinstance(one, PutEvent) else one.outcome.event_id for one in operations)

@@ -69,14 +69,14 @@ def _put_outcome(
     held = writes.outcomes.get(event_id) or outcomes.get(event_id)
     seqs = tuple(sorted({*(held.seqs if held else ()), operation.seq}))
     if held is not None and held.seq >= operation.seq:
-        if seqs == held.seqs:
-            return
         record = replace(held, seqs=seqs)
     else:
         record = OutcomeRecord(operation.outcome, operation.seq, seqs)
-    writes.outcomes[event_id] = record
+    if record != held:
+        writes.outcomes[event_id] = record
     pending = writes.rows.get(event_id)
     if pending:
         writes.rows[event_id] = (replace(pending[0], outcome=record), pending[1])
-    elif event_id in rows:
+    elif event_id in rows and rows[event_id].outcome != record:
+        # Also where the outcome is no news: a write that broke off may have kept it and not shown it yet.
         writes.joined[event_id] = record

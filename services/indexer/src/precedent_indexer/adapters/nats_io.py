@@ -74,7 +74,8 @@ class Bus:
             connecting.cancel()
             why = bus._last_error or error
             raise StartRefused(
-                f"no connection to NATS at NATS_URL={without_secrets(settings.nats_url)} ({type(why).__name__}: {str(why)[:200]}): "
+                f"no connection to NATS at NATS_URL={without_secrets(settings.nats_url)} "
+                f"({type(why).__name__}: {str(why)[:200]}): "
                 "start the server there, or correct NATS_URL and the other NATS_ settings"
             ) from error
         return bus
