@@ -102,5 +102,6 @@ test-integration: setup ## Tests across environments: real nats-server, Chroma a
 demo: setup ## A real stack on free ports, real events, an analyst's questions; leaves nothing behind
 	@PYTHONPATH=tests tests/.venv/bin/python deploy/demo/demo.py
 
+UP_PORT ?= 4222
 up: setup ## The same stack on port 4222 until Ctrl-C
-	@PYTHONPATH=tests exec tests/.venv/bin/python deploy/demo/demo.py --up
+	@PYTHONPATH=tests exec tests/.venv/bin/python deploy/demo/demo.py --up $(UP_PORT)

@@ -27,7 +27,7 @@ from precedent_backend_adapter import Precedent, Receipt
 from precedent_schemas import RULES, Hit, Outcome, SearchReply, SecurityEvent
 
 DATA: Final = Path(__file__).parent
-UP_PORT: Final = 4222
+USUAL_PORT: Final = 4222
 HITS: Final = 4
 TEXT_CHARS: Final = 120
 INDEX_TIMEOUT_S: Final = 30.0
@@ -147,20 +147,20 @@ async def demo() -> int:
     async with stack(port=None) as url, Precedent.connect(url) as precedent:
         receipt = await fill(precedent)
         surprises = await ask(precedent, receipt)
-    show_commands(f"nats://127.0.0.1:{UP_PORT}")
+    show_commands(f"nats://127.0.0.1:{USUAL_PORT}")
     console.print("[dim]`make up` keeps this stack running there until Ctrl-C.[/dim]")
     for surprise in surprises:
         console.print(f"[red]not what was expected:[/red] {escape(surprise)}")
     return 1 if surprises else 0
 
 
-async def up() -> int:
-    """The same stack on the usual port until SIGINT or SIGTERM; the exit code."""
+async def up(port: int) -> int:
+    """The same stack on a port of choice until SIGINT or SIGTERM; the exit code."""
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    console.print(f"starting nats-server on port {UP_PORT} and the indexer …")
-    async with stack(port=UP_PORT) as url:
+    console.print(f"starting nats-server on port {port} and the indexer …")
+    async with stack(port=port) as url:
         async with Precedent.connect(url) as precedent:
             await fill(precedent)
         show_commands(url)
@@ -173,8 +173,9 @@ async def up() -> int:
 def main() -> int:
     """Run what was asked for; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--up", action="store_true", help=f"keep the stack running on port {UP_PORT} until Ctrl-C")
-    return asyncio.run(up() if parser.parse_args().up else demo())
+    parser.add_argument("--up", type=int, metavar="PORT", help="keep the stack running on this port until Ctrl-C")
+    port = parser.parse_args().up
+    return asyncio.run(demo() if port is None else up(port))
 
 
 if __name__ == "__main__":

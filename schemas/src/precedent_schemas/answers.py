@@ -139,6 +139,14 @@ class StreamState(Answer):
     bytes: Annotated[int, Field(ge=0)]
 
 
+class CacheState(Answer):
+    """The vectors that are kept in memory, so that a text is embedded once."""
+
+    entries: Annotated[int, Field(ge=0)]
+    hits: Annotated[int, Field(ge=0, description="Texts, of events and questions, whose vector was known")]
+    misses: Annotated[int, Field(ge=0, description="Texts that had to be embedded")]
+
+
 class StatsReply(Coverage):
     """Reply of the service's `stats`."""
 
@@ -151,3 +159,4 @@ class StatsReply(Coverage):
     ack_pending: Annotated[int, Field(ge=0, description="Messages in the indexer's hands")]
     redelivered: Annotated[int, Field(ge=0, description="Of these, messages given more than once")]
     dead_letters: Annotated[int, Field(ge=0, description="Messages in the dead-letter stream")]
+    embedding_cache: CacheState | None = None

@@ -1,0 +1,107 @@
+"""What the README shows is run: its Python here, its commands by CI or here."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from harness.stack import Stack
+from harness.waits import eventually, free_port
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
+DEFAULT_URL: Final = "nats://127.0.0.1:4222"
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of one language in the README."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+async def run(program: str, url: str) -> str:
+    """What a snippet prints against a running stack, in a process of its own."""
+    body = textwrap.indent(program.replace(DEFAULT_URL, url), "    ")
+    script = f"import asyncio\n\nasync def main():\n{body}\n\nasyncio.run(main())\n"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+async def test_python_snippet_finds_its_event(stack: Stack) -> None:
+    """The README's Python, word for word, publishes its event and finds it first."""
+    (snippet,) = blocks("python")
+    printed = await run(snippet, stack.server.url)
+    assert "5000 failed logins for admin in 30 s" in printed.splitlines()[0]
+
+
+def test_every_command_is_run_by_ci() -> None:
+    """Each command that the README shows in a block is a line of the CI script."""
+    shown = {line.strip() for block in blocks("sh") for line in block.splitlines() if line.strip()}
+    steps = {line.strip() for line in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()}
+    assert shown
+    assert shown <= steps
+
+
+def test_every_target_named_exists() -> None:
+    """Each `make` target that a document names is one of the Makefile."""
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("*/**/README.md"))):
+        if ".venv" not in document.parts:
+            named = set(re.findall(r"`make ([a-z-]+)`", document.read_text(encoding="utf-8")))
+            assert named <= targets, f"{document.relative_to(ROOT)} names {sorted(named - targets)}"
+
+
+def test_every_link_leads_somewhere() -> None:
+    """Each relative link of the documents leads to a file or folder that is there."""
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/**/README.md")]
+    for document in documents:
+        if ".venv" in document.parts:
+            continue
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.relative_to(ROOT)} links to {target}"
+
+
+async def test_up_runs_until_interrupted(tmp_path: Path) -> None:
+    """`make up` serves the demonstration events on its port until Ctrl-C, and leaves nothing listening."""
+    port = free_port()
+    log_path = tmp_path / "up.log"
+    with log_path.open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            "make",
+            "up",
+            f"UP_PORT={port}",
+            cwd=ROOT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "COLUMNS": "120"},
+        )
+    try:
+
+        def is_running() -> None:
+            assert f"running on nats://127.0.0.1:{port}" in log_path.read_text(encoding="utf-8")
+            assert process.returncode is None
+
+        await eventually(is_running, timeout=90, interval=0.2)
+        (snippet,) = blocks("python")
+        printed = await run(snippet, f"nats://127.0.0.1:{port}")
+        assert len(printed.splitlines()) == 5
+    finally:
+        # Ctrl-C reaches every process of the terminal's foreground group.
+        os.killpg(process.pid, signal.SIGINT)
+        code = await asyncio.wait_for(process.wait(), 30)
+    # `make` itself reports the interrupt, whatever its command made of it.
+    assert code in {0, -signal.SIGINT}, log_path.read_text(encoding="utf-8")
+    assert "stopping" in log_path.read_text(encoding="utf-8")
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
