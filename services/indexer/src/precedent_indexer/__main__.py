@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from precedent_indexer import __version__, app, health, logs, settings
+from precedent_indexer import __version__, app, health, logs, old_data, settings
 from precedent_indexer.errors import IndexerError
 from precedent_indexer.model import DEFAULT_MODEL_DIR, ModelError
 
@@ -104,6 +104,38 @@ def show_settings(
     for row in rows:
         table.add_row(row["name"], row["value"], row["default"], row["description"])
     Console().print(table)
+
+
+@cli.command("import-chroma")
+def import_chroma(
+    path: Annotated[Path, typer.Argument(help="Data directory of the old service; only a copy of it is opened.")],
+    *,
+    collection: Annotated[str, typer.Option(help="Collection of the old service.")],
+    to: Annotated[str, typer.Option(help="Collection here.")],
+    kind: Annotated[
+        str | None, typer.Option(help="Kind of every event; unset: its own `kind` or `category`, else `imported`.")
+    ] = None,
+    timezone: Annotated[str, typer.Option(help="Of times without an offset, as in Europe/Athens.")] = "UTC",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Publish nothing; show counts and three events.")] = False,
+    include_deleted: Annotated[
+        bool, typer.Option("--include-deleted", help="Bring back what was deleted since by its id.")
+    ] = False,
+    include_cleared: Annotated[
+        bool, typer.Option("--include-cleared", help="Import although the collection was cleared.")
+    ] = False,
+) -> None:
+    """Publish the items of an old data directory into the log; whenever it is run again, only what is not there."""
+    chosen = settings.load()
+    logs.configure(chosen.precedent_log_level, chosen.precedent_log_format)
+    request = old_data.Request(
+        directory=path,
+        collection=collection,
+        to=to,
+        kind=kind,
+        timezone=timezone,
+        rules=old_data.Rules(dry_run=dry_run, include_deleted=include_deleted, include_cleared=include_cleared),
+    )
+    asyncio.run(old_data.import_chroma(chosen, request, sys.stdout.write))
 
 
 @cli.command("build-model")

@@ -192,11 +192,12 @@ class Applier:
                 [event_subject(deletion.collection, ">"), outcome_subject(deletion.collection)], deletion.seq
             )
             count = await self._workers.write(self._store.remove_before, deletion.collection, deletion.seq)
-            self._note(deletion.seq, count)
+            before = self._removed.get(deletion.seq)
+            self._note(deletion.seq, count + (before if isinstance(before, int) else 0))
             return
-        self._note(deletion.seq, await self._delete_ids(deletion, deletion.ids))
+        await self._delete_ids(deletion, deletion.ids)
 
-    async def _delete_ids(self, deletion: Delete, ids: Sequence[str]) -> list[str]:
+    async def _delete_ids(self, deletion: Delete, ids: Sequence[str]) -> None:
         rows = await self._workers.write(self._store.rows, deletion.collection, ids)
         outcomes = await self._workers.write(self._store.outcomes, deletion.collection, ids)
         held = {seq for row in rows.values() for seq in row.seqs}
@@ -206,10 +207,13 @@ class Applier:
         events = [one for one, row in rows.items() if row.seq < deletion.seq]
         decided = [one for one, record in outcomes.items() if record.seq < deletion.seq]
         bereft: dict[str, OutcomeRecord | None] = {one: None for one in decided if one in rows and one not in events}
+        # Noted before: where the removal breaks off, the next attempt finds less to remove, but no less is gone.
+        before = self._removed.get(deletion.seq)
+        gone = {*events, *(before if isinstance(before, list) else ())}
+        self._note(deletion.seq, [one for one in ids if one in gone])
         await self._workers.write(self._store.remove, deletion.collection, events, decided)
         if bereft:
             await self._workers.write(self._store.write, deletion.collection, Writes(joined=bereft))
-        return [one for one in ids if one in events]
 
     def _note(self, seq: int, removed: list[str] | int) -> None:
         self._removed[seq] = removed

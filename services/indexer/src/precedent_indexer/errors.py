@@ -8,6 +8,7 @@ IndexerError
 │   └── ModelUnavailable  the model runtime fails on a text that it must be able to embed
 ├── IndexBroken           the index directory cannot be read: it is rebuilt from the log
 ├── ConsumerGone          the durable consumer was deleted: it is created again from the watermark
+├── ImportFailed          old data cannot be read, or its import cannot go on: the command ends, and can be run again
 └── QuestionFailed        what the caller of a question is told, in the error body of the contract
 """
 
@@ -58,6 +59,10 @@ class IndexBroken(IndexerError):
 
 class ConsumerGone(IndexerError):
     """The durable consumer no longer exists."""
+
+
+class ImportFailed(IndexerError):
+    """Old data cannot be imported, or not further; the message names the thing, its value and the remedy."""
 
 
 class QuestionFailed(IndexerError):

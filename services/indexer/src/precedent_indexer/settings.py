@@ -60,6 +60,12 @@ class Settings(BaseSettings):
     precedent_embed_threads: Annotated[
         int, Field(ge=0, le=256, description="Threads of the model runtime; 0: one for each core, at most four")
     ] = 0
+    precedent_runtime: Annotated[
+        Literal["auto", "openvino", "onnxruntime"], Field(description="What computes the model; auto: what is fastest here")
+    ] = "auto"
+    precedent_embedding_cache: Annotated[
+        int, Field(ge=0, le=10_000_000, description="Texts whose vectors are kept in memory, 1.5 KB each")
+    ] = 20_000
     precedent_batch_size: Annotated[
         int, Field(ge=1, le=1000, description="Most messages that are embedded and stored together")
     ] = 64

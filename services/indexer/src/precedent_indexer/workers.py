@@ -1,4 +1,4 @@
-"""Threads for what blocks: one that writes, one that embeds, a few that read."""
+"""Threads for what blocks: one that writes, one that embeds events, one for questions, a few that read."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,6 +18,7 @@ class Workers:
     def __init__(self) -> None:
         self._writer = ThreadPoolExecutor(1, "writer")
         self._embedder = ThreadPoolExecutor(1, "embedder")
+        self._questions = ThreadPoolExecutor(1, "question")
         self._readers = ThreadPoolExecutor(READERS, "reader")
 
     async def write(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -25,8 +26,12 @@ class Workers:
         return await _run(self._writer, call, *args, **kwargs)
 
     async def embed(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """For the write corridor; questions embed among the reads."""
+        """For the write corridor."""
         return await _run(self._embedder, call, *args, **kwargs)
+
+    async def ask(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """To embed questions, beside the write corridor."""
+        return await _run(self._questions, call, *args, **kwargs)
 
     async def read(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Several at once."""
@@ -34,7 +39,7 @@ class Workers:
 
     def close(self) -> None:
         """Let running calls end, begin no others."""
-        for pool in (self._readers, self._embedder, self._writer):
+        for pool in (self._readers, self._questions, self._embedder, self._writer):
             pool.shutdown(wait=True, cancel_futures=True)
 
 

@@ -47,6 +47,12 @@ def _translated(what: str) -> Iterator[None]:
         raise StoreUnavailable(f"Chroma cannot {what}: {type(error).__name__}: {error}") from error
 
 
+def open_client(directory: Path) -> ClientAPI:
+    """Chroma itself on the files in `directory`, which must be this process's alone."""
+    settings = ChromaSettings(anonymized_telemetry=False, allow_reset=False)
+    return chromadb.PersistentClient(str(directory), settings=settings)
+
+
 class ChromaStore:
     """One generation of the index."""
 
@@ -62,10 +68,7 @@ class ChromaStore:
             IndexBroken: they are there and cannot be read.
         """
         try:
-            client = chromadb.PersistentClient(
-                str(directory), settings=ChromaSettings(anonymized_telemetry=False, allow_reset=False)
-            )
-            store = cls(client)
+            store = cls(open_client(directory))
             store.identity()
         except Exception as error:  # Chroma raises bare exceptions of many kinds over broken files
             raise IndexBroken(f"the index in {directory} cannot be opened: {type(error).__name__}") from error

@@ -92,7 +92,7 @@ class PullFeed:
             ConsumerGone: the consumer was deleted.
         """
         await self._keep_asking()
-        if not self._queue:
+        if not self._queue and not self._gone:
             self._arrived.clear()
             try:
                 async with asyncio.timeout(timeout_s):

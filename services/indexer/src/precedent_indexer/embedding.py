@@ -1,0 +1,169 @@
+"""Texts to vectors for both corridors: each distinct text once, and questions before events.
+
+Events are embedded in slices; between two slices the corridor waits while questions are being embedded, so that a
+question shares the processor with one slice at most. Questions have a session of their own, and those that come
+while one is computed are computed together next.
+"""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from precedent_indexer.ports import Embedder, Vector
+from precedent_indexer.workers import Workers
+
+_SLICE_CHARS: Final = 2_048
+"""Characters of one slice of events: some 500 word pieces, a few dozen milliseconds."""
+_TOGETHER: Final = 16
+"""Questions that are computed together at most."""
+_PATIENCE_S: Final = 0.25
+"""Seconds that events wait for questions at most, slice by slice: questions come first, events come nevertheless."""
+
+
+@dataclass(slots=True)
+class CacheStats:
+    """How often a text was known already."""
+
+    hits: int = 0
+    misses: int = 0
+
+
+class VectorCache:
+    """The vectors of the texts used last, by a digest of the text and the model's fingerprint."""
+
+    def __init__(self, entries: int, fingerprint: str) -> None:
+        self._entries = entries
+        self._salt = fingerprint.encode()
+        self._vectors: OrderedDict[bytes, Vector] = OrderedDict()
+        self.stats = CacheStats()
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def get(self, text: str) -> Vector | None:
+        """The vector of `text`, if it is known."""
+        key = self._key(text)
+        vector = self._vectors.get(key)
+        if vector is None:
+            self.stats.misses += 1
+            return None
+        self.stats.hits += 1
+        self._vectors.move_to_end(key)
+        return vector
+
+    def put(self, text: str, vector: Vector) -> None:
+        """Remember a vector; the one used longest ago is forgotten where there are too many."""
+        self._vectors[self._key(text)] = vector
+        while len(self._vectors) > self._entries:
+            self._vectors.popitem(last=False)
+
+    def forget(self, texts: Iterable[str]) -> None:
+        """No vector of these texts stays: they were deleted."""
+        for text in texts:
+            self._vectors.pop(self._key(text), None)
+
+    def clear(self) -> None:
+        """No vector stays."""
+        self._vectors.clear()
+
+    def _key(self, text: str) -> bytes:
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._salt[:64], digest_size=16).digest()
+
+
+class Embedding:
+    """Embeds events and questions."""
+
+    def __init__(self, *, events: Embedder, questions: Embedder, workers: Workers, cache_entries: int) -> None:
+        """`events` and `questions` are sessions of the same model."""
+        self._events = events
+        self._questions = questions
+        self._workers = workers
+        self.cache = VectorCache(cache_entries, events.model.fingerprint)
+        self.model = events.model
+        self._waiting: list[tuple[str, asyncio.Future[Vector]]] = []
+        self._computing: asyncio.Task[None] | None = None
+        self._no_questions = asyncio.Event()
+        self._no_questions.set()
+
+    async def of_events(self, texts: Sequence[str]) -> dict[str, Vector]:
+        """The vector of each distinct text.
+
+        Raises:
+            Exception: whatever the runtime raises; then it is unknown which text is to blame.
+        """
+        found: dict[str, Vector] = {}
+        unknown: list[str] = []
+        for text in dict.fromkeys(texts):
+            vector = self.cache.get(text)
+            if vector is None:
+                unknown.append(text)
+            else:
+                found[text] = vector
+        for part in _slices(unknown):
+            await self._let_questions_pass()
+            vectors = await self._workers.embed(self._events.embed, part)
+            for text, vector in zip(part, vectors, strict=True):
+                self.cache.put(text, vector)
+                found[text] = vector
+        return found
+
+    async def of_question(self, text: str) -> Vector:
+        """The vector of one question."""
+        known = self.cache.get(text)
+        if known is not None:
+            return known
+        answer: asyncio.Future[Vector] = asyncio.get_running_loop().create_future()
+        self._waiting.append((text, answer))
+        if self._computing is None:
+            self._no_questions.clear()
+            self._computing = asyncio.create_task(self._compute_questions())
+        return await answer
+
+    async def _compute_questions(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+                await self._compute(batch)
+        finally:
+            self._computing = None
+            self._no_questions.set()
+
+    async def _compute(self, batch: Sequence[tuple[str, asyncio.Future[Vector]]]) -> None:
+        try:
+            vectors = await self._workers.ask(self._questions.embed, [text for text, _ in batch])
+        except Exception as error:  # noqa: BLE001 -- each asker gets it; the next batch is computed all the same
+            for _, answer in batch:
+                if not answer.done():
+                    answer.set_exception(error)
+            return
+        for (text, answer), vector in zip(batch, vectors, strict=True):
+            self.cache.put(text, vector)
+            if not answer.done():
+                answer.set_result(np.asarray(vector))
+
+    async def _let_questions_pass(self) -> None:
+        if self._no_questions.is_set():
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await self._no_questions.wait()
+        except TimeoutError:
+            return
+
+
+def _slices(texts: Sequence[str]) -> list[list[str]]:
+    """Texts of like length together, in parts of about the same work."""
+    parts: list[list[str]] = []
+    chars = _SLICE_CHARS
+    for text in sorted(texts, key=len):
+        if chars + len(text) > _SLICE_CHARS and chars:
+            parts.append([])
+            chars = 0
+        parts[-1].append(text)
+        chars += len(text)
+    return parts
