@@ -1,11 +1,19 @@
 """Fixtures that more than one kind of test needs."""
 
+import logging
 from pathlib import Path
 
 import pytest
+import structlog
 
 from precedent_indexer.adapters.model_graph import DEFAULT_MODEL_DIR, build_model
 from precedent_indexer.model import ModelError, ModelFiles
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet() -> None:
+    """Failures by the thousand are what these tests make: a log line for each would bury the one that matters."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 @pytest.fixture(scope="session")

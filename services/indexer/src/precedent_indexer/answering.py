@@ -76,6 +76,7 @@ class Answerer:
             ack_pending=consumer.ack_pending,
             redelivered=consumer.redelivered,
             dead_letters=await self._dead_letters.count(),
+            embedding_cache=self._view.cache_state,
         )
 
 

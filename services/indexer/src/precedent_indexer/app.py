@@ -20,6 +20,7 @@ from precedent_indexer.adapters.pull_feed import INDEX_UUID_KEY, PullFeed
 from precedent_indexer.answering import Answerer
 from precedent_indexer.applying import Applier
 from precedent_indexer.door import Door, Verb
+from precedent_indexer.embedding import Embedding
 from precedent_indexer.errors import Fault, StartRefused
 from precedent_indexer.generations import IndexDirectory
 from precedent_indexer.index import OpenedIndex, open_index, with_watermark
@@ -89,21 +90,29 @@ async def serve(settings: Settings) -> int:
     async with contextlib.AsyncExitStack() as stack:
         directory = IndexDirectory(settings.precedent_chroma_path)
         stack.callback(directory.close)
-        embedder = _open_embedder(settings)
+        embedders = _open_embedders(settings)
         bus = await Bus.connect(settings, _CONNECTION_NAME)
         stack.push_async_callback(bus.close)
-        return await _serve_on(settings, bus, directory, embedder)
+        return await _serve_on(settings, bus, directory, *embedders)
 
 
-def _open_embedder(settings: Settings) -> MiniLmEmbedder:
+def _open_embedders(settings: Settings) -> tuple[MiniLmEmbedder, MiniLmEmbedder]:
+    """A session for events, and one for questions, which must not wait behind them."""
     threads = settings.precedent_embed_threads or min(_MAX_THREADS, os.cpu_count() or 1)
+    directory = settings.precedent_model_path or DEFAULT_MODEL_DIR
+    runtime = settings.precedent_runtime
     try:
-        return MiniLmEmbedder.open(settings.precedent_model_path or DEFAULT_MODEL_DIR, threads=threads)
+        return (
+            MiniLmEmbedder.open(directory, threads=threads, runtime=runtime),
+            MiniLmEmbedder.open(directory, threads=threads, runtime=runtime, few_shapes=True),
+        )
     except ModelError as error:
         raise StartRefused(f"the model cannot be used: {error}") from error
 
 
-async def _serve_on(settings: Settings, bus: Bus, directory: IndexDirectory, embedder: MiniLmEmbedder) -> int:
+async def _serve_on(
+    settings: Settings, bus: Bus, directory: IndexDirectory, embedder: MiniLmEmbedder, questions: MiniLmEmbedder
+) -> int:
     try:
         await ensure_streams(bus)
         source = JetStreamLog(bus)
@@ -119,13 +128,19 @@ async def _serve_on(settings: Settings, bus: Bus, directory: IndexDirectory, emb
     except Fault as error:
         raise StartRefused(f"JetStream cannot be used: {error}") from error
     workers = Workers()
+    embedding = Embedding(
+        events=embedder,
+        questions=questions,
+        workers=workers,
+        cache_entries=settings.precedent_embedding_cache,
+    )
     progress = Progress(index.identity.watermark)
     for seq, refusal in dead_letters.refusals().items():
         progress.refuse(seq, refusal)
     feed = PullFeed(bus, window=2 * settings.precedent_batch_size)
     applier = Applier(
         store=index.store,
-        embedder=embedder,
+        embedding=embedding,
         dead_letters=dead_letters,
         source=source,
         workers=workers,
@@ -139,7 +154,7 @@ async def _serve_on(settings: Settings, bus: Bus, directory: IndexDirectory, emb
         books=_Books(bus, index, workers),
         batch_size=settings.precedent_batch_size,
     )
-    view = IndexView(store=index.store, embedder=embedder, source=source, progress=progress, workers=workers)
+    view = IndexView(store=index.store, embedding=embedding, source=source, progress=progress, workers=workers)
     verbs = _verbs(bus, view, applier, feed, dead_letters)
     door = Door(
         verbs,

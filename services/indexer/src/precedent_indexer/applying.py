@@ -13,11 +13,11 @@ from typing import Final
 import structlog
 
 from precedent_indexer.decoding import Delete, Operation, PutEvent, PutOutcome, decode
+from precedent_indexer.embedding import Embedding
 from precedent_indexer.errors import ModelUnavailable
 from precedent_indexer.folding import fold
 from precedent_indexer.ports import (
     DeadLetters,
-    Embedder,
     Log,
     LogMessage,
     Refusal,
@@ -54,14 +54,14 @@ class Applier:
         self,
         *,
         store: VectorStore,
-        embedder: Embedder,
+        embedding: Embedding,
         dead_letters: DeadLetters,
         source: Log,
         workers: Workers,
         max_collections: int,
     ) -> None:
         self._store = store
-        self._embedder = embedder
+        self._embedding = embedding
         self._dead_letters = dead_letters
         self._source = source
         self._workers = workers
@@ -130,7 +130,7 @@ class Applier:
         if not texts:
             return {}
         try:
-            plain = dict(zip(texts, await self._workers.embed(self._embedder.embed, texts), strict=True))
+            plain = await self._embedding.of_events(texts)
         except Exception as error:  # noqa: BLE001 -- whatever the runtime raises, only some texts may be to blame
             log.warning("embedding_failed", texts=len(texts), error=type(error).__name__)
             plain = await self._embed_one_by_one(texts)
@@ -146,7 +146,7 @@ class Applier:
         plain: dict[str, Vector] = {}
         for text in texts:
             try:
-                plain[text] = (await self._workers.embed(self._embedder.embed, [text]))[0]
+                plain |= await self._embedding.of_events([text])
             except Exception as error:  # noqa: BLE001 -- as above
                 await self._probe_model(error)
         return plain
@@ -154,7 +154,7 @@ class Applier:
     async def _probe_model(self, cause: Exception) -> None:
         # A model that cannot embed anything is at fault itself: no text may be blamed for it.
         try:
-            await self._workers.embed(self._embedder.embed, [_PROBE])
+            await self._embedding.anew(_PROBE)
         except Exception as error:  # noqa: BLE001 -- as above
             raise ModelUnavailable(f"the model embeds nothing any more: {type(error).__name__}") from cause
 
@@ -192,6 +192,7 @@ class Applier:
                 [event_subject(deletion.collection, ">"), outcome_subject(deletion.collection)], deletion.seq
             )
             count = await self._workers.write(self._store.remove_before, deletion.collection, deletion.seq)
+            self._embedding.cache.clear()
             before = self._removed.get(deletion.seq)
             self._note(deletion.seq, count + (before if isinstance(before, int) else 0))
             return

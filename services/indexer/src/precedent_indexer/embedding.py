@@ -112,6 +112,11 @@ class Embedding:
                 found[text] = vector
         return found
 
+    async def anew(self, text: str) -> Vector:
+        """The vector of one text, computed whatever is remembered: does the model work?"""
+        vector: Vector = (await self._workers.embed(self._events.embed, [text]))[0]
+        return vector
+
     async def of_question(self, text: str) -> Vector:
         """The vector of one question."""
         known = self.cache.get(text)

@@ -61,7 +61,8 @@ class Settings(BaseSettings):
         int, Field(ge=0, le=256, description="Threads of the model runtime; 0: one for each core, at most four")
     ] = 0
     precedent_runtime: Annotated[
-        Literal["auto", "openvino", "onnxruntime"], Field(description="What computes the model; auto: what is fastest here")
+        Literal["auto", "openvino", "onnxruntime"],
+        Field(description="What computes the model; auto: the fastest here"),
     ] = "auto"
     precedent_embedding_cache: Annotated[
         int, Field(ge=0, le=10_000_000, description="Texts whose vectors are kept in memory, 1.5 KB each")

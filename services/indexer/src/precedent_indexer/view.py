@@ -5,9 +5,10 @@ from typing import Final
 
 import numpy as np
 
+from precedent_indexer.embedding import Embedding
 from precedent_indexer.errors import QuestionFailed
 from precedent_indexer.filters import CompiledFilter
-from precedent_indexer.ports import Embedder, Log, Vector, Vectors, VectorStore
+from precedent_indexer.ports import Log, Vector, Vectors, VectorStore
 from precedent_indexer.progress import Progress
 from precedent_indexer.records import Row
 from precedent_indexer.workers import Workers
@@ -32,23 +33,29 @@ class IndexView:
     """What every verb shares."""
 
     def __init__(
-        self, *, store: VectorStore, embedder: Embedder, source: Log, progress: Progress, workers: Workers
+        self, *, store: VectorStore, embedding: Embedding, source: Log, progress: Progress, workers: Workers
     ) -> None:
         self.store = store
         self.source = source
         self.progress = progress
         self.workers = workers
-        self._embedder = embedder
+        self._embedding = embedding
 
     @property
     def model(self) -> answers.ModelRef:
         """Name and fingerprint of the model."""
-        return answers.ModelRef(name=self._embedder.model.name, fingerprint=self._embedder.model.fingerprint)
+        return answers.ModelRef(name=self._embedding.model.name, fingerprint=self._embedding.model.fingerprint)
 
     @property
     def model_details(self) -> answers.ModelDetails:
         """The same with what runs it here."""
-        return answers.ModelDetails(**dict(self.model), runtime=self._embedder.model.runtime)
+        return answers.ModelDetails(**dict(self.model), runtime=self._embedding.model.runtime)
+
+    @property
+    def cache_state(self) -> answers.CacheState:
+        """How often a text was known already."""
+        cache = self._embedding.cache
+        return answers.CacheState(entries=len(cache), hits=cache.stats.hits, misses=cache.stats.misses)
 
     async def wait_until_covered(self, min_seq: int, wait_ms: int) -> None:
         """Read your own write.
@@ -94,8 +101,7 @@ class IndexView:
             QuestionFailed: not found.
         """
         if text is not None:
-            embedded: Vector = (await self.workers.read(self._embedder.embed, [text]))[0]
-            return embedded
+            return await self._embedding.of_question(text)
         stored = await self.workers.read(self.store.vector, collection, event_id or "")
         if stored is None:
             raise QuestionFailed(

@@ -21,12 +21,15 @@ LONG = "disk report: volume is healthy and has space left. " * 60
 Embedder = MiniLmEmbedder | FakeEmbedder
 
 
-@pytest.fixture(scope="module", params=["minilm", "fake"])
+@pytest.fixture(scope="module", params=["openvino", "onnxruntime", "questions", "fake"])
 def embedder(request: pytest.FixtureRequest) -> Embedder:
     """The embedder under test."""
     if request.param == "fake":
         return FakeEmbedder()
-    return MiniLmEmbedder.open(request.getfixturevalue("model_dir"), threads=1)
+    model_dir = request.getfixturevalue("model_dir")
+    if request.param == "questions":
+        return MiniLmEmbedder.open(model_dir, threads=1, few_shapes=True)
+    return MiniLmEmbedder.open(model_dir, threads=1, runtime=request.param)
 
 
 def test_shape_and_length(embedder: Embedder) -> None:

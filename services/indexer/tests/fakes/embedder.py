@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fakes.workers import InlineWorkers
+from precedent_indexer.embedding import Embedding
 from precedent_indexer.model import DIMENSIONS, ModelInfo
+from precedent_indexer.ports import Embedder
 
 _WORD = re.compile(r"\w+")
 
@@ -33,3 +36,8 @@ class FakeEmbedder:
                 vector[int.from_bytes(digest[:4], "big") % DIMENSIONS] += 1.0 if digest[4] % 2 else -1.0
         normalised: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         return normalised
+
+
+def embedding_of(embedder: Embedder, cache_entries: int = 0) -> Embedding:
+    """The room over an embedder, in the event loop's own thread; without a cache unless asked for one."""
+    return Embedding(events=embedder, questions=embedder, workers=InlineWorkers(), cache_entries=cache_entries)

@@ -1,0 +1,39 @@
+"""The books of the write corridor in memory."""
+
+from collections.abc import Callable
+
+from fakes.chaos import CALM, Chaos
+from fakes.deliveries import FakeFeed
+from precedent_indexer.errors import BusUnavailable, StartRefused, StoreUnavailable
+from precedent_indexer.ports import ConsumerState
+
+
+class FakeBooks:
+    """Bookkeeping; `saved` is the watermark that a restart finds."""
+
+    def __init__(self, feed: FakeFeed, chaos: Chaos = CALM) -> None:
+        self.feed = feed
+        self.chaos = chaos
+        self.saved = 0
+        self.saves: list[int] = []
+        self.on_save: Callable[[int], None] = lambda _seq: None
+        self.owner_checks = 0
+
+    async def save_watermark(self, seq: int) -> None:
+        """Keep it."""
+        self.chaos.step("books.save", StoreUnavailable("fake: save"))
+        self.on_save(seq)
+        self.saved = seq
+        self.saves.append(seq)
+        self.chaos.step("books.saved", StoreUnavailable("fake: saved, but nobody heard of it"))
+
+    async def recreate_consumer(self, after_seq: int) -> None:
+        """Make it again."""
+        self.chaos.step("books.recreate", BusUnavailable("fake: recreate"))
+        self.feed.recreate(after_seq)
+
+    async def check_owner(self, consumer: ConsumerState) -> None:
+        """As the real books do."""
+        self.owner_checks += 1
+        if consumer.index_uuid != "fake":
+            raise StartRefused(f"fake: the consumer feeds {consumer.index_uuid}")

@@ -1,0 +1,157 @@
+"""A whole indexer over fakes that can be killed and started again, and what must hold of it at any moment."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from fakes.bookkeeping import FakeBooks
+from fakes.chaos import Chaos, Doom, Killed
+from fakes.dead_letters import FakeDeadLetters
+from fakes.deliveries import FakeFeed, Quirk
+from fakes.embedder import FakeEmbedder, embedding_of
+from fakes.log import FakeLog
+from fakes.log_model import POISON, doomed, meaning, replayed
+from fakes.vector_store import FakeStore
+from fakes.workers import InlineWorkers
+from precedent_indexer import applying
+from precedent_indexer.applying import Applier
+from precedent_indexer.decoding import Delete
+from precedent_indexer.ingest import Ingest
+from precedent_indexer.ports import Vectors
+from precedent_indexer.progress import Progress
+from precedent_indexer.records import OutcomeRecord, Row
+
+_PATIENCE = 20_000
+_ACK_WAIT = 100
+"""Turns of the event loop after which what is not settled comes again."""
+
+
+class FailingEmbedder(FakeEmbedder):
+    """Cannot embed poison; at a planned step it goes down until somebody has probed it."""
+
+    def __init__(self, chaos: Chaos) -> None:
+        super().__init__()
+        self._chaos = chaos
+        self._down = False
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Embed, unless it is down or given poison."""
+        try:
+            self._chaos.step("embedder.embed", RuntimeError("fake: down"))
+        except RuntimeError:
+            self._down = True
+        if self._down:
+            self._down = applying._PROBE not in texts
+            raise RuntimeError("fake: down")
+        if any(POISON in text for text in texts):
+            raise RuntimeError("fake: poison")
+        return super().embed(texts)
+
+
+class FakeIndexer:
+    """Log, store, consumer and dead letters outlive the process; the corridor above them is built anew."""
+
+    def __init__(self, plan: Mapping[int, Doom], quirks: Sequence[Quirk], batch_size: int) -> None:
+        self.chaos = Chaos(plan)
+        self.log = FakeLog(self.chaos)
+        self.store = FakeStore(self.chaos)
+        self.feed = FakeFeed(self.log, self.chaos, quirks)
+        self.dead_letters = FakeDeadLetters(self.chaos)
+        self.books = FakeBooks(self.feed, self.chaos)
+        self.books.on_save = self.check_covered
+        self.feed.on_settle = self.check_settlement
+        self.lives = 0
+        self._batch_size = batch_size
+        self._start()
+
+    def _start(self) -> None:
+        self.lives += 1
+        self.progress = Progress(self.books.saved)
+        self.applier = Applier(
+            store=self.store,
+            embedding=embedding_of(FailingEmbedder(self.chaos)),
+            dead_letters=self.dead_letters,
+            source=self.log,
+            workers=InlineWorkers(),
+            max_collections=64,
+        )
+        self.ingest = Ingest(
+            feed=self.feed,
+            source=self.log,
+            applier=self.applier,
+            progress=self.progress,
+            books=self.books,
+            batch_size=self._batch_size,
+        )
+        self._task = asyncio.create_task(self.ingest.run())
+
+    async def run(self, turns: int) -> None:
+        """Let it work for so many turns of the event loop; killed, it is started again."""
+        for _ in range(turns):
+            await asyncio.sleep(0)
+            if self._task.done():
+                self._bury()
+                self._start()
+
+    async def run_to_the_end(self) -> None:
+        """Let it work until nothing is left to do, and stop it softly."""
+        for turn in range(_PATIENCE):
+            if turn % _ACK_WAIT == 0:
+                self.feed.let_ack_wait_pass()
+            await self.run(1)
+            if self.progress.indexed_seq == self.log.last_seq and not self.feed.unsettled and not self.chaos.plan:
+                self.ingest.stop()
+                await asyncio.wait({self._task})
+                if self._task.exception() is None and self.books.saved == self.log.last_seq:
+                    return
+                self._bury()
+                self._start()
+            elif self.progress.indexed_seq == self.log.last_seq:
+                self.chaos.plan.clear()
+        raise AssertionError(
+            f"still at {self.progress.indexed_seq} of {self.log.last_seq}, unsettled: {self.feed.unsettled}"
+        )
+
+    def _bury(self) -> None:
+        try:
+            self._task.result()
+        except Killed:
+            self.feed.forget_client()
+
+    def refused(self) -> set[int]:
+        """Sequences of what must become dead letters."""
+        return {seq for seq, message in self.log.history.items() if meaning(message) is None}
+
+    def check_covered(self, seq: int) -> None:
+        """The store is at least as far as `seq`: everything up to there is in it, or deleted later."""
+        for collection, wanted in replayed(self.log.history, seq).items():
+            rows, outcomes = self.store.contents(collection)
+            claims: list[tuple[str, Row | OutcomeRecord]] = [*wanted.rows.items(), *wanted.outcomes.items()]
+            for event_id, claimed in claims:
+                where: Mapping[str, Row | OutcomeRecord] = rows if isinstance(claimed, Row) else outcomes
+                held = where.get(event_id)
+                there = held is not None and held.seq >= claimed.seq
+                assert there or self._deleted_after(seq, collection, event_id), (seq, claimed)
+        assert {one for one in self.refused() if one <= seq} <= self.dead_letters.letters.keys()
+
+    def check_settlement(self, seq: int, how: str) -> None:
+        """What is settled is covered, and only what is a dead letter is terminated."""
+        assert seq <= self.progress.indexed_seq, f"{how} of {seq}, but the index covers {self.progress.indexed_seq}"
+        self.check_covered(seq)
+        assert how == "ack" or seq in self.refused()
+
+    def check_end(self) -> None:
+        """The index, the dead letters and what is left of the log are as the plain model says."""
+        wanted = replayed(self.log.history)
+        for collection in {*wanted, *self.store.collections()}:
+            rows, outcomes = self.store.contents(collection)
+            assert rows == (wanted[collection].rows if collection in wanted else {})
+            assert outcomes == (wanted[collection].outcomes if collection in wanted else {})
+        assert self.dead_letters.letters.keys() == self.refused()
+        assert self.log.messages.keys() == self.log.history.keys() - doomed(self.log.history)
+
+    def _deleted_after(self, seq: int, collection: str, event_id: str) -> bool:
+        operations = [meaning(message) for later, message in self.log.history.items() if later > seq]
+        return any(
+            isinstance(one, Delete) and one.collection == collection and (one.ids is None or event_id in one.ids)
+            for one in operations
+        )

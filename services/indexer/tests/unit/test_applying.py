@@ -1,0 +1,175 @@
+"""Batches of the log into the index: what is refused, what is embedded, and what a deletion says that it removed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from fakes.chaos import Chaos, Doom
+from fakes.dead_letters import FakeDeadLetters
+from fakes.embedder import FakeEmbedder, embedding_of
+from fakes.log import FakeLog
+from fakes.vector_store import FakeStore
+from fakes.workers import InlineWorkers
+from precedent_indexer.applying import Applier
+from precedent_indexer.errors import ModelUnavailable, StoreUnavailable
+from precedent_indexer.ports import Refusal, Vectors
+from precedent_schemas.events import Deletion
+from precedent_schemas.failures import DeadReason
+
+C = "incidents"
+
+
+class CountingEmbedder(FakeEmbedder):
+    """Remembers what it was given; fails on texts that hold a chosen word."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[list[str]] = []
+        self.fails_on = "\x00never"
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Embed, or fail."""
+        self.given.append(list(texts))
+        if any(self.fails_on in text for text in texts):
+            raise RuntimeError("fake")
+        return super().embed(texts)
+
+
+class Bench:
+    """An applier over fakes."""
+
+    def __init__(self, max_collections: int = 64) -> None:
+        self.chaos = Chaos()
+        self.store = FakeStore(self.chaos)
+        self.log = FakeLog()
+        self.dead_letters = FakeDeadLetters()
+        self.embedder = CountingEmbedder()
+        self.applier = Applier(
+            store=self.store,
+            embedding=embedding_of(self.embedder),
+            dead_letters=self.dead_letters,
+            source=self.log,
+            workers=InlineWorkers(),
+            max_collections=max_collections,
+        )
+        self.applied = 0
+
+    async def apply(self) -> dict[int, Refusal]:
+        """Apply what the log has got since the last time that this went well."""
+        messages = [one for seq, one in sorted(self.log.messages.items()) if seq > self.applied]
+        refusals = await self.applier.apply(messages)
+        self.applied = self.log.last_seq
+        return refusals
+
+    def publish(self, **body: Any) -> int:
+        """An event into the log."""
+        return self.log.publish_event({"text": "failed login", **body})
+
+
+async def test_each_distinct_text_of_a_batch_is_embedded_once() -> None:
+    """Equal texts share one embedding, and yet lie apart in the index."""
+    bench = Bench()
+    for number in range(4):
+        bench.publish(id=f"e{number}", text="same" if number else "other")
+    await bench.apply()
+    assert [sorted(call) for call in bench.embedder.given] == [["other", "same"]]
+    vectors = [bench.store.vector(C, f"e{number}") for number in (1, 2)]
+    assert vectors[0] is not None
+    assert not (vectors[0] == vectors[1]).all()
+
+
+async def test_a_text_that_cannot_be_embedded_does_not_take_its_neighbours_along() -> None:
+    """It alone becomes a dead letter; the rest of the batch is indexed."""
+    bench = Bench()
+    bench.embedder.fails_on = "poison"
+    for text in ("one", "poison", "two"):
+        bench.publish(text=text)
+    refusals = await bench.apply()
+    assert refusals == {2: Refusal(DeadReason.UNPROCESSABLE, "the model cannot embed this text")}
+    assert sorted(bench.store.contents(C)[0]) == ["seq-1", "seq-3"]
+    assert bench.dead_letters.letters[2][0].data == b'{"text": "poison"}'
+
+
+async def test_a_model_that_embeds_nothing_is_blamed_itself() -> None:
+    """Where even a harmless text fails, nothing is dead-lettered: the fault is waited out."""
+    bench = Bench()
+    bench.embedder.fails_on = ""
+    bench.publish()
+    with pytest.raises(ModelUnavailable):
+        await bench.apply()
+    assert bench.dead_letters.letters == {}
+
+
+async def test_a_collection_beyond_the_cap_is_refused_with_the_remedy() -> None:
+    """The events of one collection too many become dead letters; those that exist still take events."""
+    bench = Bench(max_collections=2)
+    for collection in ("first", "second", "third", "first", "third"):
+        bench.log.publish_event({"text": "x"}, collection)
+    refusals = await bench.apply()
+    assert sorted(refusals) == [3, 5]
+    assert refusals[3].reason is DeadReason.UNPROCESSABLE
+    assert "PRECEDENT_MAX_COLLECTIONS" in refusals[3].detail
+    assert bench.store.collections() == ["first", "second"]
+    bench.log.publish_event({"text": "x"}, "second")
+    assert await bench.apply() == {}
+
+
+async def test_what_is_refused_does_not_begin_a_collection() -> None:
+    """Neither malformed events nor outcomes nor deletions make a collection exist or use up the cap."""
+    bench = Bench(max_collections=1)
+    bench.embedder.fails_on = "poison"
+    bench.log.publish_event({"text": "x", "severity": 9}, "bad")
+    bench.log.publish_event({"text": "poison"}, "worse")
+    bench.log.publish_outcome({"event_id": "a", "verdict": "benign"}, "decided")
+    bench.log.delete(Deletion(ids=["a"]), "deleted")
+    bench.log.delete(Deletion(all=True), "cleared")
+    bench.log.publish_event({"text": "x"}, "good")
+    assert sorted(await bench.apply()) == [1, 2]
+    assert bench.store.collections() == ["good"]
+
+
+async def test_a_dead_letter_is_safe_before_the_batch_goes_on() -> None:
+    """When the store fails, what was refused is a dead letter already; applied again, it still is only one."""
+    bench = Bench()
+    bench.log.publish("security.events.v1.incidents.auth", b"{")
+    bench.publish()
+    bench.chaos.strike_next(after=2)
+    with pytest.raises(StoreUnavailable):
+        await bench.apply()
+    assert list(bench.dead_letters.letters) == [1]
+    await bench.apply()
+    assert list(bench.dead_letters.letters) == [1]
+    assert bench.store.count(C) == 1
+
+
+async def test_a_deletion_says_what_it_removed() -> None:
+    """The ids that were there, in the order of the deletion; a clear says how many."""
+    bench = Bench()
+    for event_id in "abc":
+        bench.publish(id=event_id)
+    some = bench.log.delete(Deletion(ids=["c", "zzz", "a"]))
+    clear = bench.log.delete(Deletion(all=True))
+    assert bench.applier.removed_by(some) is None
+    await bench.apply()
+    assert bench.applier.removed_by(some) == ["c", "a"]
+    assert bench.applier.removed_by(clear) == 1
+    assert set(bench.log.erased) == {1, 3}
+
+
+@pytest.mark.parametrize("step", range(1, 13))
+async def test_a_deletion_that_is_tried_again_still_says_what_it_removed(step: int) -> None:
+    """Wherever the store fails on the way: what was there when it began is named in the end."""
+    bench = Bench()
+    for event_id in "ab":
+        bench.publish(id=event_id)
+    await bench.apply()
+    some = bench.log.delete(Deletion(ids=["a", "b"]))
+    bench.publish(id="c")
+    bench.chaos.strike_next(Doom.FAULT, after=step - 1)
+    try:
+        await bench.apply()
+    except StoreUnavailable:
+        await bench.apply()
+    assert bench.applier.removed_by(some) == ["a", "b"]
+    assert sorted(bench.store.contents(C)[0]) == ["c"]

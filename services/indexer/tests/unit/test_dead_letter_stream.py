@@ -1,0 +1,112 @@
+"""Dead letters as they lie in their stream: what is kept of a refused message, once for each original."""
+
+import base64
+import json
+from typing import Any
+
+from fakes.bus import FakeBus
+from fakes.making import message
+from precedent_indexer.adapters.dead_letter_stream import JetStreamDeadLetters
+from precedent_indexer.ports import Packet, Refusal
+from precedent_schemas.failures import DeadReason
+
+NO = Refusal(DeadReason.INVALID, "severity: too high")
+INFO = "STREAM.INFO.SECURITY_DEAD_LETTERS"
+GET = "$JS.API.DIRECT.GET.SECURITY_DEAD_LETTERS"
+DELETE = "STREAM.MSG.DELETE.SECURITY_DEAD_LETTERS"
+
+
+class DeadBus(FakeBus):
+    """A server that keeps what is stored and gives it back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gone: set[int] = set()
+        self.answer(INFO, self._info)
+        self.answer(GET, self._get)
+        self.answer(DELETE, self._delete)
+
+    def _info(self, _body: Any) -> dict[str, Any]:
+        return {"state": {"last_seq": len(self.stored), "messages": len(self.stored) - len(self.gone)}}
+
+    def _delete(self, body: Any) -> dict[str, Any]:
+        self.gone.add(body["seq"])
+        return {"success": True}
+
+    def _get(self, body: bytes) -> Packet:
+        for seq in range(json.loads(body)["seq"], len(self.stored) + 1):
+            if seq not in self.gone:
+                subject, data, headers = self.stored[seq - 1]
+                server = {
+                    "Nats-Subject": subject,
+                    "Nats-Sequence": str(seq),
+                    "Nats-Time-Stamp": "2026-01-31T12:00:00.123456Z",
+                }
+                return Packet("_INBOX.x", "", data, headers | server)
+        return Packet("_INBOX.x", "", b"", {"Status": "404"})
+
+
+async def test_the_original_is_kept_as_it_was() -> None:
+    """Bytes, subject, headers and count of deliveries come back; no `Nats-` header is copied."""
+    letters = JetStreamDeadLetters(DeadBus())
+    headers = {"traceparent": ["00-1"], "Nats-Msg-Id": ["m"], "nats-expected-stream": ["x"]}
+    refused = message(17, b"\xff\x00{", headers=headers, deliveries=3)
+    await letters.put(refused, NO)
+    await letters.refresh()
+    letter = await letters.letter(17)
+    assert letter is not None
+    assert (letter.seq, letter.reason, letter.detail, letter.deliveries) == (17, NO.reason, NO.detail, 3)
+    assert base64.b64decode(letter.data) == b"\xff\x00{"
+    assert (letter.subject, letter.headers) == (refused.subject, {"traceparent": ["00-1"]})
+    assert letters.refusals() == {17: NO}
+
+
+async def test_subject_and_message_id() -> None:
+    """The subject names collection and reason; the id makes a repeat within the duplicate window one message."""
+    bus = DeadBus()
+    await JetStreamDeadLetters(bus).put(message(17, b"{"), NO)
+    await JetStreamDeadLetters(bus).put(message(18, b"{", subject="security.events.v1.X\u202e.auth"), NO)
+    assert [subject for subject, _, _ in bus.stored] == [
+        "security.dead.v1.incidents.invalid",
+        "security.dead.v1._.invalid",
+    ]
+    assert [headers["Nats-Msg-Id"] for _, _, headers in bus.stored] == ["dead:17", "dead:18"]
+    assert bus.stored[1][2]["Precedent-Subject"] == "security.events.v1.X?.auth"
+
+
+async def test_a_message_refused_again_is_one_dead_letter() -> None:
+    """Also long after the duplicate window, and for a process that was started since."""
+    bus = DeadBus()
+    for _ in range(2):
+        letters = JetStreamDeadLetters(bus)
+        await letters.put(message(17, b"{"), NO)
+        await letters.put(message(17, b"{"), NO)
+    assert len(bus.stored) == await letters.count() == 1
+
+
+async def test_what_is_removed_is_forgotten() -> None:
+    """It is erased from the stream, listed no more, and found no more; the others stay, newest first."""
+    bus = DeadBus()
+    letters = JetStreamDeadLetters(bus)
+    for seq in (17, 18, 19):
+        await letters.put(message(seq, b"{"), NO)
+    await letters.refresh()
+    await letters.remove(18)
+    assert letters.originals() == [19, 17]
+    assert await letters.letter(18) is None
+    assert (bus.gone, await letters.count()) == ({2}, 2)
+
+
+async def test_what_somebody_else_put_there_hurts_nobody() -> None:
+    """Messages without our headers, or with nonsense in them, are passed over or shown as far as they go."""
+    bus = DeadBus()
+    bus.stored.append(("security.dead.v1.x.y", b"?", {}))
+    bus.stored.append(("security.dead.v1.x.y", b"?", {"Precedent-Stream-Seq": "-1"}))
+    nonsense = {"Precedent-Stream-Seq": "5", "Precedent-Reason": "?", "Precedent-Headers": "!", "Precedent-Detail": "d"}
+    bus.stored.append(("security.dead.v1.x.y", b"?", nonsense))
+    letters = JetStreamDeadLetters(bus)
+    await letters.refresh()
+    assert letters.originals() == [5]
+    letter = await letters.letter(5)
+    assert letter is not None
+    assert (letter.reason, letter.headers, letter.deliveries) == (DeadReason.UNPROCESSABLE, {}, 0)

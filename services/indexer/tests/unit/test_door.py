@@ -1,0 +1,242 @@
+"""Where questions come in: every failure has its code, none shows an exception's text, and the load is bounded."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from fakes.making import event, outcome
+from precedent_indexer.door import Door, Verb
+from precedent_indexer.errors import QuestionFailed, StoreUnavailable
+from precedent_indexer.ports import Packet, Tally
+from precedent_schemas import answers, catalogue, codec
+from precedent_schemas.catalogue import Endpoint
+from precedent_schemas.failures import ErrorBody, ErrorDetail, ErrorReason
+from precedent_schemas.questions import GetRequest, SearchRequest
+
+MODEL = answers.ModelRef(name="m", fingerprint="f")
+EMPTY = answers.GetReply(indexed_seq=1, stream_seq=1, model=MODEL, events=[], missing=[])
+SECRET = "what the caller sent"
+
+
+def get_reply(count: int, text: str = "x" * 100) -> answers.GetReply:
+    """A reply with so many events."""
+    entry = [answers.Entry(event=event(f"e{n:03}", text=text), seq=n + 1, outcome=outcome()) for n in range(count)]
+    return EMPTY.model_copy(update={"events": entry})
+
+
+class Entrance:
+    """A door over verbs of the test's own, and every reply that left it."""
+
+    def __init__(self, *, max_payload: int = 1024 * 1024, at_once: int = 2, waiting: int = 1, **verbs: Verb) -> None:
+        self.replies: list[tuple[Packet, bytes, dict[str, str] | None]] = []
+        self.waits: list[tuple[int, int]] = []
+        self.tally = Tally()
+        self.wait_failure: Exception | None = None
+        self.reply_failure: Exception | None = None
+        self.door = Door(
+            verbs,
+            reply=self._reply,
+            wait_until_covered=self._wait,
+            max_payload=lambda: max_payload,
+            at_once=at_once,
+            waiting=waiting,
+        )
+
+    async def _reply(self, packet: Packet, data: bytes, headers: dict[str, str] | None) -> None:
+        self.replies.append((packet, data, headers))
+        if self.reply_failure:
+            raise self.reply_failure
+
+    async def _wait(self, seq: int, wait_ms: int) -> None:
+        self.waits.append((seq, wait_ms))
+        if self.wait_failure:
+            raise self.wait_failure
+
+    async def take(self, data: bytes, endpoint: Endpoint = catalogue.GET, collection: str = "incidents") -> None:
+        """One question in."""
+        subject = endpoint.subject.replace("*", collection)
+        await self.door.take(endpoint, Packet(subject, "_INBOX.asker", data, {}), self.tally)
+
+    async def ask(self, data: bytes, endpoint: Endpoint = catalogue.GET, collection: str = "incidents") -> bytes:
+        """One question in and its answer out."""
+        await self.take(data, endpoint, collection)
+        await self.door.drain()
+        return self.replies[-1][1]
+
+    async def error(
+        self, data: bytes, endpoint: Endpoint = catalogue.GET, collection: str = "incidents"
+    ) -> ErrorDetail:
+        """The error that a question gets; its headers say the same."""
+        found = codec.decode(ErrorBody, await self.ask(data, endpoint, collection)).error
+        headers = self.replies[-1][2]
+        assert headers is not None
+        assert headers["Nats-Service-Error-Code"] == str(found.code)
+        assert headers["Nats-Service-Error"].isascii()
+        assert len(headers["Nats-Service-Error"]) <= 256
+        assert self.tally.last_error == f"{found.code}:{found.reason}"
+        return found
+
+
+def verb(result: Any) -> Verb:
+    """A verb that gives this, or raises it."""
+
+    async def answer(_collection: str, _request: Any) -> BaseModel:
+        if isinstance(result, BaseException):
+            raise result
+        reply: BaseModel = result
+        return reply
+
+    return answer
+
+
+async def test_an_answer_goes_to_who_asked() -> None:
+    """The verb gets the collection and the decoded request; its reply goes to the asker; the tally counts no error."""
+    seen: list[tuple[str, Any]] = []
+
+    async def get(collection: str, request: Any) -> BaseModel:
+        seen.append((collection, request))
+        return EMPTY
+
+    entrance = Entrance(get=get)
+    assert codec.decode(answers.GetReply, await entrance.ask(b'{"ids": ["a"]}')) == EMPTY
+    assert seen == [("incidents", GetRequest(ids=["a"]))]
+    assert (entrance.replies[0][0].reply, entrance.replies[0][2]) == ("_INBOX.asker", None)
+    assert (entrance.tally.errors, entrance.tally.last_error) == (0, "")
+    assert entrance.tally.processing_ns > 0
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "field"),
+    [
+        (b'{"ids": []}', 400, "ids"),
+        (b'{"ids": ["a"], "colour": 1}', 400, "colour"),
+        (b"", 400, "ids"),
+        (b"{", 400, ""),
+        (b'{"ids": ["a"], "ids": ["b"]}', 400, ""),
+        (b'{"ids": ["\xff"]}', 400, ""),
+    ],
+)
+async def test_a_request_that_is_not_valid_is_400(data: bytes, code: int, field: str) -> None:
+    """The field is named, and the verb is never asked."""
+    entrance = Entrance(get=verb(AssertionError("asked")))
+    error = await entrance.error(data)
+    assert (error.code, error.reason) == (code, "invalid_request")
+    assert [one.field for one in error.details] == [field]
+    assert entrance.tally.errors == 1
+
+
+async def test_a_text_beyond_its_limit_is_413() -> None:
+    """A question's text that is too long is too large, not invalid."""
+    entrance = Entrance(search=verb(AssertionError("asked")))
+    error = await entrance.error(b'{"text": "' + b"x" * 40_000 + b'"}', catalogue.SEARCH)
+    assert (error.code, error.details[0].field) == (413, "text")
+
+
+@pytest.mark.parametrize("name", ["X", "ab", "a" * 64, "_", "-ab", "\u202eabc"])
+async def test_a_collection_that_can_not_be_is_404(name: str) -> None:
+    """A name that no collection may have is not found; the verb is never asked."""
+    entrance = Entrance(get=verb(AssertionError("asked")))
+    error = await entrance.error(b'{"ids": ["a"]}', collection=name)
+    assert (error.code, error.reason) == (404, "not_found")
+    assert error.message.isascii()
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (StoreUnavailable(SECRET), 503),
+        (RuntimeError(SECRET), 500),
+        (KeyError(SECRET), 500),
+        (TimeoutError(SECRET), 500),
+    ],
+)
+async def test_failures_show_nothing_of_themselves(failure: Exception, code: int) -> None:
+    """An outage is 503, anything unforeseen 500; neither shows the exception's text, and both are counted."""
+    entrance = Entrance(get=verb(failure))
+    error = await entrance.error(b'{"ids": ["a"]}')
+    assert error.code == code
+    assert SECRET not in str(entrance.replies)
+    assert entrance.tally.errors == 1
+
+
+async def test_what_a_verb_says_is_shown() -> None:
+    """A failure that a verb worded for the caller comes through whole."""
+    entrance = Entrance(get=verb(QuestionFailed(ErrorReason.NOT_FOUND, "näh")))
+    assert (await entrance.error(b'{"ids": ["a"]}')).message == "näh"
+
+
+async def test_one_question_too_many_is_429() -> None:
+    """`at_once` are worked on, `waiting` wait, one more is refused at once; all taken are answered in the end."""
+    gate = asyncio.Event()
+    working = 0
+    most = 0
+
+    async def slow(_collection: str, _request: Any) -> BaseModel:
+        nonlocal working, most
+        working += 1
+        most = max(most, working)
+        await gate.wait()
+        working -= 1
+        return EMPTY
+
+    entrance = Entrance(get=slow, at_once=2, waiting=1)
+    for _ in range(5):
+        await entrance.take(b'{"ids": ["a"]}')
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert [codec.decode(ErrorBody, data).error.code for _, data, _ in entrance.replies] == [429, 429]
+    gate.set()
+    await entrance.door.drain()
+    assert [headers is None for _, _, headers in entrance.replies[2:]] == [True] * 3
+    assert (most, entrance.tally.errors) == (2, 2)
+    await entrance.ask(b'{"ids": ["a"]}')
+    assert entrance.replies[-1][2] is None
+
+
+async def test_who_waits_for_the_index_holds_up_nobody() -> None:
+    """Waiting for `min_seq` takes no slot; when it fails, that is the answer."""
+    entrance = Entrance(search=verb(EMPTY), at_once=1)
+    await entrance.ask(b'{"text": "x", "min_seq": 7, "wait_ms": 5}', catalogue.SEARCH)
+    await entrance.ask(b'{"text": "x"}', catalogue.SEARCH)
+    assert entrance.waits == [(7, 5)]
+    entrance.wait_failure = QuestionFailed(ErrorReason.NOT_INDEXED_YET, "later")
+    assert (await entrance.error(b'{"text": "x", "min_seq": 7}', catalogue.SEARCH)).code == 504
+    assert SearchRequest(text="x").wait_ms == entrance.waits[-1][1]
+
+
+@pytest.mark.parametrize("text", ["x" * 100, "🚨" * 500])
+async def test_a_reply_that_is_too_large_names_the_largest_number_that_fits(text: str) -> None:
+    """The number in the message fits and one more does not; nothing above the limit ever leaves."""
+    max_payload = 20_000
+    error = await Entrance(get=verb(get_reply(400, text)), max_payload=max_payload).error(b'{"ids": ["a"]}')
+    assert (error.code, error.reason) == (413, "too_large")
+    fits = int(error.message.rpartition("at most ")[2].split()[0])
+    assert fits > 0
+    entrance = Entrance(get=verb(get_reply(fits, text)), max_payload=max_payload)
+    assert len(await entrance.ask(b'{"ids": ["a"]}')) < 0.9 * max_payload
+    assert entrance.replies[-1][2] is None
+    assert (await Entrance(get=verb(get_reply(fits + 1, text)), max_payload=max_payload).error(b'{"ids": ["a"]}')).code
+
+
+async def test_a_reply_that_cannot_be_sent_ends_nothing() -> None:
+    """An asker who is gone does not hurt the door: it drains, and the next question is answered."""
+    entrance = Entrance(get=verb(EMPTY))
+    entrance.reply_failure = ConnectionError("gone")
+    await entrance.ask(b'{"ids": ["a"]}')
+    entrance.reply_failure = None
+    await entrance.ask(b'{"ids": ["a"]}')
+    assert len(entrance.replies) == 2
+
+
+async def test_the_services_own_stats_name_no_collection() -> None:
+    """An endpoint without a collection in its subject gives its verb none."""
+    seen: list[str] = []
+
+    async def stats(collection: str, _request: Any) -> BaseModel:
+        seen.append(collection)
+        return EMPTY
+
+    await Entrance(stats=stats).ask(b"", catalogue.STATS)
+    assert seen == [""]

@@ -1,0 +1,76 @@
+"""The verdict of `health`, and the line that says why."""
+
+import re
+
+import pytest
+
+from fakes.bus import FakeBus
+from precedent_indexer import health
+from precedent_indexer.adapters.nats_io import Bus
+from precedent_indexer.errors import BusUnavailable, StartRefused
+from precedent_indexer.ports import Packet
+from precedent_indexer.settings import Settings
+from precedent_schemas import answers, catalogue, codec
+from precedent_schemas.subjects import SERVICE_ERROR_HEADER
+
+SETTINGS = Settings.model_construct(
+    nats_url="nats://anna:s3cret@127.0.0.1:4222", precedent_health_max_lag=10, precedent_start_timeout_s=30.0
+)
+
+
+def stats(indexed: int, end: int) -> Packet:
+    """The reply of a running indexer."""
+    reply = answers.StatsReply(
+        indexed_seq=indexed,
+        stream_seq=end,
+        model=answers.ModelDetails(name="m", fingerprint="f", runtime="r"),
+        version="0",
+        uptime_seconds=1,
+        collections={},
+        stream=answers.StreamState(last_seq=end, messages=end, bytes=1),
+        pending=0,
+        ack_pending=0,
+        redelivered=0,
+        dead_letters=3,
+    )
+    return Packet("_INBOX.x", "", codec.encode(reply), {})
+
+
+@pytest.mark.parametrize(
+    ("answer", "healthy", "says"),
+    [
+        (stats(100, 100), True, "0 messages behind, 3 dead letters"),
+        (stats(90, 100), True, "10 messages behind"),
+        (stats(89, 100), False, "11 messages behind.*allowed are 10"),
+        (Packet("_INBOX.x", "", b"{}", {SERVICE_ERROR_HEADER: "the log cannot be read"}), False, "log cannot be read"),
+        (BusUnavailable("no answer"), False, "no indexer answered on .*127.0.0.1:4222 in 2 s"),
+    ],
+)
+async def test_verdicts(answer: object, healthy: bool, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Healthy within the allowed lag; unhealthy behind it, on an error, and where nobody answers; no secret is said."""
+    bus = FakeBus()
+    bus.answer(catalogue.STATS.subject, answer)
+
+    async def connect(_settings: Settings, _name: str) -> FakeBus:
+        return bus
+
+    monkeypatch.setattr(Bus, "connect", connect)
+    report = await health.check(SETTINGS, 2.0)
+    assert report.healthy is healthy
+    assert report.line.startswith("healthy: " if healthy else "unhealthy: ")
+    assert re.search(says, report.line), report.line
+    assert "s3cret" not in report.line
+
+
+async def test_no_connection_is_unhealthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where NATS is not reached in the time given, the verdict says so instead of failing."""
+    asked: list[float] = []
+
+    async def connect(settings: Settings, _name: str) -> FakeBus:
+        asked.append(settings.precedent_start_timeout_s)
+        raise StartRefused("no connection to NATS")
+
+    monkeypatch.setattr(Bus, "connect", connect)
+    report = await health.check(SETTINGS, 2.0)
+    assert (report.healthy, report.line) == (False, "unhealthy: no connection to NATS")
+    assert asked == [2.0]

@@ -1,0 +1,142 @@
+"""Whether the index that is there may be used: every misfit begins it anew, a fitting one is kept."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fakes.making import row, writes_of
+from fakes.vector_store import FakeStore
+from precedent_indexer.adapters.chroma_store import ChromaStore
+from precedent_indexer.errors import IndexBroken
+from precedent_indexer.generations import IndexDirectory
+from precedent_indexer.index import OpenedIndex, open_index, with_watermark
+from precedent_indexer.model import ModelInfo
+from precedent_indexer.ports import Identity, LogState, VectorStore
+
+LOG = LogState("2026-01-01T00:00:00Z", 1, 100, 100, 1000)
+MODEL = ModelInfo("fake", "sha256:1", 384, "fake")
+
+
+class Disk:
+    """Stores by directory, as files would keep them."""
+
+    def __init__(self, path: Path) -> None:
+        self.directory = IndexDirectory(path)
+        self.stores: dict[Path, FakeStore] = {}
+        self.broken: set[Path] = set()
+
+    def open_store(self, path: Path) -> VectorStore:
+        """The store in this directory."""
+        if path in self.broken:
+            raise IndexBroken(f"{path.name} is broken")
+        return self.stores.setdefault(path, FakeStore())
+
+    def start(self, log: LogState = LOG, model: ModelInfo = MODEL) -> OpenedIndex:
+        """As a start of the indexer does."""
+        return open_index(self.directory, self.open_store, log, model)
+
+    def used(self) -> FakeStore:
+        """The store in use."""
+        current = self.directory.current()
+        assert current is not None
+        return self.stores[current]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """An index that has read up to 50 and holds an event."""
+    made = Disk(tmp_path)
+    index = made.start()
+    index.store.set_identity(with_watermark(index.identity, 50))
+    index.store.write("incidents", writes_of(row()))
+    yield made
+    made.directory.close()
+
+
+def test_a_first_start_begins_an_index(tmp_path: Path) -> None:
+    """It knows its log and its model, has read nothing, and has both standing collections."""
+    disk = Disk(tmp_path)
+    index = disk.start()
+    assert index.is_new
+    assert index.store.collections() == ["incidents", "rules"]
+    assert (index.identity.stream_created, index.identity.fingerprint) == (LOG.created, MODEL.fingerprint)
+    assert (index.identity.watermark, index.store.identity()) == (0, index.identity)
+    assert disk.used() is index.store
+
+
+def test_a_fitting_index_is_kept(disk: Disk) -> None:
+    """Same log, same model, not ahead of the log: rows, identity and watermark are as they were."""
+    before = disk.used()
+    index = disk.start(replace(LOG, last_seq=50, messages=0))
+    assert not index.is_new
+    assert index.store is before
+    assert index.identity.watermark == 50
+    assert index.store.count("incidents") == 1
+
+
+def spoil(change: Callable[[Identity], Identity]) -> Callable[[Disk], None]:
+    """Make the index say something else of itself."""
+
+    def do(disk: Disk) -> None:
+        identity = disk.used().identity()
+        assert identity is not None
+        disk.used().set_identity(change(identity))
+
+    return do
+
+
+MISFITS: dict[str, Callable[[Disk], None]] = {
+    "another log": spoil(lambda one: replace(one, stream_created="2020-01-01T00:00:00Z")),
+    "another model": spoil(lambda one: replace(one, fingerprint="sha256:2")),
+    "another format": spoil(lambda one: replace(one, index_format=one.index_format + 1)),
+    "ahead of its log": spoil(lambda one: replace(one, watermark=101)),
+    "says not what it is": lambda disk: disk.stores.update({disk.directory.current(): FakeStore()}),  # type: ignore[dict-item]
+    "broken": lambda disk: disk.broken.add(disk.directory.current()),  # type: ignore[arg-type]
+    "lost": lambda disk: (disk.directory.path / "CURRENT").unlink(),
+}
+
+
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_a_misfit_is_begun_anew(disk: Disk, misfit: str) -> None:
+    """The old generation is gone, the new one is empty, another index, and reads from the start."""
+    old_store, old_identity, old_path = disk.used(), disk.used().identity(), disk.directory.current()
+    assert old_identity is not None
+    assert old_path is not None
+    MISFITS[misfit](disk)
+    index = disk.start()
+    assert index.is_new
+    assert index.store is not old_store
+    assert index.identity.uuid != old_identity.uuid
+    assert index.identity.watermark == index.store.count("incidents") == 0
+    assert not old_path.exists()
+    kept = disk.directory.current()
+    assert kept is not None
+    assert sorted(one.name for one in disk.directory.path.iterdir()) == sorted(["CURRENT", kept.name])
+    assert not disk.start().is_new
+
+
+def test_a_generation_left_by_a_crash_is_swept_away(disk: Disk) -> None:
+    """What a start left unfinished is removed by the next one, and the index in use stays."""
+    left = disk.directory.new()
+    assert not disk.start().is_new
+    assert not left.exists()
+
+
+def test_files_that_are_no_chroma_are_begun_anew(tmp_path: Path) -> None:
+    """The real store, its database overwritten: noticed at start, said, and begun anew."""
+    directory = IndexDirectory(tmp_path)
+    first = open_index(directory, ChromaStore.open, LOG, MODEL)
+    first.store.close()
+    generation = directory.current()
+    assert generation is not None
+    (generation / "chroma.sqlite3").write_bytes(b"not a database" * 1000)
+    again = open_index(directory, ChromaStore.open, LOG, MODEL)
+    assert again.is_new
+    assert again.identity.uuid != first.identity.uuid
+    again.store.close()
+    kept = open_index(directory, ChromaStore.open, LOG, MODEL)
+    assert (kept.is_new, kept.identity) == (False, again.identity)
+    kept.store.close()
+    directory.close()

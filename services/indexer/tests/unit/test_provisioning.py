@@ -1,0 +1,167 @@
+"""Streams and consumer: created where missing, otherwise checked to the letter; the consumer feeds one index."""
+
+from typing import Any
+
+import pytest
+
+from fakes.bus import FakeBus, refused
+from precedent_indexer.adapters.provisioning import ensure_consumer, ensure_streams
+from precedent_indexer.errors import StartRefused
+from precedent_schemas.streams import CONSUMER_CONFIG, DEAD_LETTERS_STREAM_CONFIG, EVENTS_STREAM_CONFIG
+
+INFO = "STREAM.INFO.SECURITY_EVENTS"
+DEAD_INFO = "STREAM.INFO.SECURITY_DEAD_LETTERS"
+CONSUMER_INFO = "CONSUMER.INFO.SECURITY_EVENTS.indexer"
+CONSUMER_CREATE = "CONSUMER.CREATE.SECURITY_EVENTS.indexer"
+KEY = "precedent_index"
+
+
+def streams(**changes: Any) -> FakeBus:
+    """A server whose log has these settings besides, and whose dead letters are right."""
+    bus = FakeBus()
+    bus.answer(INFO, {"config": EVENTS_STREAM_CONFIG | {"num_replicas": 3, "max_age": 5, **changes}})
+    bus.answer(DEAD_INFO, {"config": DEAD_LETTERS_STREAM_CONFIG})
+    return bus
+
+
+def consumer(owner: str | None = None, **changes: Any) -> FakeBus:
+    """A server whose consumer has these settings besides."""
+    bus = FakeBus()
+    metadata = {"_nats.level": "1"} | ({KEY: owner} if owner else {})
+    bus.answer(CONSUMER_INFO, {"config": CONSUMER_CONFIG | {"name": "indexer", "metadata": metadata, **changes}})
+    bus.answer(CONSUMER_CREATE, {})
+    return bus
+
+
+def created(bus: FakeBus) -> list[Any]:
+    """What the server was asked to create or change."""
+    return [body for verb, body in bus.asked if ".CREATE." in verb]
+
+
+async def test_streams_as_they_must_be_are_left_alone() -> None:
+    """What is the operator's may be anything; the order of subjects does not matter."""
+    bus = streams(subjects=EVENTS_STREAM_CONFIG["subjects"][::-1])
+    await ensure_streams(bus)
+    assert created(bus) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"storage": "memory"}, "storage is 'memory', must be 'file'"),
+        ({"retention": "workqueue"}, "retention is 'workqueue', must be 'limits'"),
+        ({"discard": "old"}, "discard is 'old', must be 'new'"),
+        ({"duplicate_window": 120 * 10**9}, "duplicate_window is 120 s, must be 600 s"),
+        ({"allow_direct": False}, "allow_direct is False, must be True"),
+        ({"compression": None}, "compression is not set, must be 's2'"),
+        ({"max_msg_size": -1}, "max_msg_size is -1, must be 262144"),
+        ({"subjects": ["security.events.v1.>"]}, "subjects is "),
+    ],
+)
+async def test_every_difference_of_a_stream_is_named(change: dict[str, Any], says: str) -> None:
+    """Each setting that must hold is checked; the message has the stream, what is, what must be, and the remedy."""
+    with pytest.raises(StartRefused) as refusal:
+        await ensure_streams(streams(**change))
+    assert says in str(refusal.value)
+    assert "nats stream edit SECURITY_EVENTS" in str(refusal.value)
+
+
+async def test_all_differences_are_named_together() -> None:
+    """One start is enough to learn of everything that is wrong."""
+    with pytest.raises(StartRefused) as refusal:
+        await ensure_streams(streams(storage="memory", discard="old"))
+    assert str(refusal.value).count("must be") == 2
+
+
+async def test_missing_streams_are_created() -> None:
+    """Each with exactly the settings that must hold; what the server made of them is checked too."""
+    bus = FakeBus()
+    for config in (EVENTS_STREAM_CONFIG, DEAD_LETTERS_STREAM_CONFIG):
+        bus.answer(f"STREAM.INFO.{config['name']}", refused(10059))
+        bus.answer(f"STREAM.CREATE.{config['name']}", {"config": config})
+    await ensure_streams(bus)
+    assert created(bus) == [EVENTS_STREAM_CONFIG, DEAD_LETTERS_STREAM_CONFIG]
+    bus.answer("STREAM.CREATE.SECURITY_EVENTS", {"config": EVENTS_STREAM_CONFIG | {"compression": "none"}})
+    with pytest.raises(StartRefused, match="compression"):
+        await ensure_streams(bus)
+
+
+@pytest.mark.parametrize(("look", "create"), [(refused(10059), refused(10047, 500)), (refused(10039, 503), {})])
+async def test_streams_that_cannot_be_had_stop_the_start(look: object, create: object) -> None:
+    """Neither a refusal to create nor one to look is passed over."""
+    bus = streams()
+    bus.answer(INFO, look)
+    bus.answer("STREAM.CREATE.SECURITY_EVENTS", create)
+    with pytest.raises(StartRefused, match="SECURITY_EVENTS"):
+        await ensure_streams(bus)
+
+
+@pytest.mark.parametrize("after_seq", [0, 41])
+async def test_a_missing_consumer_is_created_behind_the_watermark(after_seq: int) -> None:
+    """It delivers what comes after the watermark, from the start where there is none, and names its index."""
+    bus = FakeBus()
+    bus.answer(CONSUMER_INFO, refused(10014))
+    bus.answer(CONSUMER_CREATE, {})
+    await ensure_consumer(bus, index_uuid="mine", after_seq=after_seq, is_new_index=False)
+    (body,) = created(bus)
+    assert (body["action"], body["stream_name"]) == ("create", "SECURITY_EVENTS")
+    assert body["config"]["metadata"] == {KEY: "mine"}
+    assert body["config"]["durable_name"] == body["config"]["name"] == "indexer"
+    policy = {key: body["config"].get(key) for key in ("deliver_policy", "opt_start_seq")}
+    expected = {"deliver_policy": "all", "opt_start_seq": None}
+    assert policy == (expected if not after_seq else {"deliver_policy": "by_start_sequence", "opt_start_seq": 42})
+
+
+async def test_an_own_consumer_is_left_alone() -> None:
+    """Ours already, wherever it was started and however far it may run ahead: nothing is changed."""
+    bus = consumer("mine", deliver_policy="by_start_sequence", opt_start_seq=9, max_ack_pending=5000)
+    await ensure_consumer(bus, index_uuid="mine", after_seq=0, is_new_index=False)
+    assert created(bus) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"ack_policy": "none"}, "ack_policy is 'none', must be 'explicit'"),
+        ({"ack_wait": 30 * 10**9}, "ack_wait is 30 s, must be 60 s"),
+        ({"max_deliver": 5}, "max_deliver is 5, must be -1"),
+        ({"backoff": [10**9]}, "backoff is [1000000000], must not be set"),
+        ({"filter_subject": "security.events.v1.>"}, "filter_subject is "),
+        ({"deliver_subject": "x"}, "deliver_subject is "),
+        ({"headers_only": True}, "headers_only is True"),
+    ],
+)
+async def test_every_difference_of_the_consumer_is_named(change: dict[str, Any], says: str) -> None:
+    """What would lose, cut or reorder messages is refused, with the remedy."""
+    with pytest.raises(StartRefused) as refusal:
+        await ensure_consumer(consumer("mine", **change), index_uuid="mine", after_seq=0, is_new_index=False)
+    assert says in str(refusal.value)
+    assert "nats consumer rm SECURITY_EVENTS indexer" in str(refusal.value)
+
+
+@pytest.mark.parametrize(("owner", "is_new_index"), [(None, False), (None, True), ("lost", True)])
+async def test_a_consumer_of_nobody_is_claimed(owner: str | None, is_new_index: bool) -> None:
+    """Unowned, or of an index that is lost and that a new one replaces: claimed, all else left as it is."""
+    bus = consumer(owner, max_ack_pending=5000)
+    await ensure_consumer(bus, index_uuid="mine", after_seq=0, is_new_index=is_new_index)
+    (body,) = created(bus)
+    assert body["action"] == "update"
+    assert body["config"]["metadata"] == {"_nats.level": "1", KEY: "mine"}
+    assert body["config"]["max_ack_pending"] == 5000
+
+
+async def test_init_claims_nothing() -> None:
+    """Without an index there is nothing to feed."""
+    bus = consumer("somebody")
+    await ensure_consumer(bus, index_uuid=None, after_seq=0, is_new_index=False)
+    assert created(bus) == []
+
+
+@pytest.mark.parametrize(("alive", "is_new_index", "says"), [(True, True, "is running"), (False, False, "holds index")])
+async def test_the_consumer_of_another_index_is_not_taken(alive: bool, is_new_index: bool, says: str) -> None:
+    """Neither from an indexer that runs, nor for an index that is not new: the message says what to do."""
+    bus = consumer("theirs")
+    bus.services = [{"metadata": {KEY: "theirs"}}] if alive else [{"metadata": {KEY: "third"}}, {}]
+    with pytest.raises(StartRefused, match=f"theirs.*{says}"):
+        await ensure_consumer(bus, index_uuid="mine", after_seq=0, is_new_index=is_new_index)
+    assert created(bus) == []
