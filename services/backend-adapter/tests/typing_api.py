@@ -14,6 +14,8 @@ from precedent_backend_adapter import (
     Outcome,
     Precedent,
     PrecedentClient,
+    PublishProgress,
+    PublishReport,
     Receipt,
     RecurrenceReply,
     SearchReply,
@@ -53,6 +55,8 @@ async def with_any_client(precedent: PrecedentClient) -> None:
     except DeliveryUnknown as error:
         receipt = await precedent.republish(error.pending)
     assert_type(receipt, Receipt)
+    report = await precedent.publish_many([event], window=8, progress=told)
+    assert_type(report, PublishReport)
     outcome = Outcome(event_id=receipt.id, verdict=Verdict.TRUE_POSITIVE, mitigation="block ip")
     assert_type(await precedent.publish_outcome(outcome), Receipt)
     answer = await precedent.search(
@@ -77,3 +81,8 @@ async def with_any_client(precedent: PrecedentClient) -> None:
     assert_type((await precedent.get_dead_letters([3])).missing, list[int])
     assert_type((await precedent.replay_dead_letters([3], force=True)).missing, list[int])
     assert_type((await precedent.drop_dead_letters([3])).dropped, list[int])
+
+
+def told(progress: PublishProgress) -> None:
+    """What a progress callback gets."""
+    assert_type(progress.in_flight, int)

@@ -21,6 +21,7 @@ from precedent_backend_adapter.errors import (
 )
 from precedent_backend_adapter.interface import PrecedentClient
 from precedent_backend_adapter.receipts import Publication, Receipt
+from precedent_backend_adapter.reports import PublishProgress, PublishReport
 from precedent_schemas import (
     INCIDENTS,
     RULES,
@@ -84,6 +85,8 @@ __all__ = [
     "PrecedentError",
     "ProtocolError",
     "Publication",
+    "PublishProgress",
+    "PublishReport",
     "Receipt",
     "RecurrenceReply",
     "Refused",

@@ -2,15 +2,17 @@
 """The public methods of every client, over two private ones: send a publication, ask a question."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
 from precedent_backend_adapter import _publications
+from precedent_backend_adapter._pipeline import Pipeline
 from precedent_backend_adapter.config import is_duration
 from precedent_backend_adapter.errors import invalid
 from precedent_backend_adapter.receipts import Publication, Receipt
+from precedent_backend_adapter.reports import DEFAULT_WINDOW, PublishProgress, PublishReport
 from precedent_schemas import (
     INCIDENTS,
     Bucket,
@@ -68,6 +70,18 @@ class Questions(ABC):
     async def publish(self, event: SecurityEvent, *, headers: Mapping[str, str] | None = None) -> Receipt:
         """Publish one event."""
         return await self._send(_publications.of_event(event, headers))
+
+    async def publish_many(
+        self,
+        events: Iterable[SecurityEvent] | AsyncIterable[SecurityEvent],
+        *,
+        window: int = DEFAULT_WINDOW,
+        progress: Callable[[PublishProgress], None] | None = None,
+    ) -> PublishReport:
+        """Publish many events, their acknowledgements awaited together."""
+        if isinstance(window, bool) or not isinstance(window, int) or window < 1:
+            raise invalid([FieldProblem(field="window", message=f"should be a number above 0 (got {window!r:.60})")])
+        return await Pipeline(self.publish, window, progress).run(events)
 
     async def publish_outcome(
         self, outcome: Outcome, *, collection: str = INCIDENTS, headers: Mapping[str, str] | None = None

@@ -4,10 +4,11 @@
 `Precedent` does it over NATS and `testing.InMemoryPrecedent` in memory; code that names this type takes both.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from typing import Protocol
 
 from precedent_backend_adapter.receipts import Publication, Receipt
+from precedent_backend_adapter.reports import DEFAULT_WINDOW, PublishProgress, PublishReport
 from precedent_schemas import (
     INCIDENTS,
     Bucket,
@@ -50,6 +51,33 @@ class PrecedentClient(Protocol):
             NotDelivered: the log certainly does not have it.
             DeliveryUnknown: it may have it; `republish(error.pending)`.
             Refused: the event was built around its validation and would become a dead letter.
+        """
+
+    async def publish_many(
+        self,
+        events: Iterable[SecurityEvent] | AsyncIterable[SecurityEvent],
+        *,
+        window: int = DEFAULT_WINDOW,
+        progress: Callable[[PublishProgress], None] | None = None,
+    ) -> PublishReport:
+        """Have the log take many events without waiting for each acknowledgement before the next is sent.
+
+        Each is published as by `publish`: own message id, own retries, own deadline. One that fails does not stop
+        the others. They are first sent in the order given; a retry may put one behind those that follow it, but
+        never behind a later one with its own id.
+
+        Args:
+            events: what to publish; taken as there is room for them, so that it may be endless.
+            window: most events whose acknowledgement is awaited at once, 1 or more.
+            progress: called after each event that is settled; quick, since everything waits for it.
+
+        Returns:
+            Receipt or failure of every event, by position.
+
+        Raises:
+            Refused: `window` is no number above 0.
+            Exception: whatever `events` or `progress` raises; what is in flight is then cancelled, and may have
+                been stored.
         """
 
     async def publish_outcome(

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from client_conformance import PublishConformance, QuestionConformance
+from many_conformance import PublishManyConformance
 from removal_conformance import DeadLetterConformance, RemovalConformance
 
 from precedent_backend_adapter.testing import InMemoryPrecedent
@@ -26,6 +27,10 @@ def publish_raw(client: InMemoryPrecedent) -> Callable[[str, bytes], Awaitable[i
 
 
 class TestPublish(PublishConformance):
+    pass
+
+
+class TestPublishMany(PublishManyConformance):
     pass
 
 

@@ -1,0 +1,110 @@
+"""What every command does around its work: connect, give up in one line, end with the right code."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import typer
+
+from precedent_backend_adapter.cli import settings
+from precedent_backend_adapter.cli.options import CONNECTION, FILTER, filter_of
+from precedent_backend_adapter.cli.output import Output
+from precedent_backend_adapter.cli.text import safe
+from precedent_backend_adapter.errors import Misconfigured, NotPermitted, PrecedentError, Refused
+from precedent_backend_adapter.interface import PrecedentClient
+from precedent_schemas.failures import ErrorReason
+
+FAILED: Final = 1
+"""Nothing is wrong with the command; later, or with other permissions, it may succeed."""
+USAGE: Final = 2
+"""An argument or a setting is wrong."""
+REFUSED: Final = 3
+"""Something is not there, or was refused."""
+INTERRUPTED: Final = 130
+
+Connect = Callable[[str | None, str | None], AbstractAsyncContextManager[tuple[PrecedentClient, str]]]
+"""From `--server` and `--context` to a client and the name of what it is connected to."""
+Work = Callable[..., Awaitable[int | None]]
+
+
+class Stop(Exception):
+    """The command cannot go on; the message is its last line."""
+
+    def __init__(self, message: str, code: int = FAILED) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What the work of a command has at hand."""
+
+    client: PrecedentClient
+    out: Output
+    where: str
+
+
+def command(app: typer.Typer, name: str, *, filtered: bool = False) -> Callable[[Work], Work]:
+    """Make a command of a coroutine function that takes a `Session` and gives an exit code or None.
+
+    Its keyword-only parameters are the command's own; those of the connection come on top, and where it is
+    `filtered` also those of a filter, which it then takes as `filter`.
+    """
+
+    def register(work: Work) -> Work:
+        own = [one for one in inspect.signature(work).parameters.values() if one.name not in ("session", "filter")]
+        shared = {**(FILTER if filtered else {}), **CONNECTION}
+        parameters = own + [
+            inspect.Parameter(one, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+            for one, (annotation, default) in shared.items()
+        ]
+
+        def run(**given: Any) -> None:  # noqa: ANN401 -- as the options say
+            _run(work, given.pop("ctx").obj or settings.connected, given, filtered=filtered)
+
+        first = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        run.__signature__ = inspect.Signature([first, *parameters])  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in (first, *parameters)}
+        run.__doc__ = work.__doc__
+        app.command(name)(run)
+        return work
+
+    return register
+
+
+def _run(work: Work, connect: Connect, given: dict[str, Any], *, filtered: bool) -> None:
+    out = Output(json=given.pop("json"))
+    server, context = given.pop("server"), given.pop("context")
+
+    async def all_of_it() -> int | None:
+        if filtered:
+            given["filter"] = filter_of(given)
+        async with connect(server, context) as (client, where):
+            return await work(Session(client, out, where), **given)
+
+    try:
+        code = asyncio.run(all_of_it())
+    except Stop as stop:
+        raise _ended(str(stop), stop.code) from stop
+    except PrecedentError as error:
+        raise _ended(str(error), _code(error)) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(INTERRUPTED) from error
+    raise typer.Exit(code or 0)
+
+
+def _ended(message: str, code: int) -> typer.Exit:
+    # One line, whatever the message quotes.
+    typer.echo(f"precedent: {safe(message)}", err=True)
+    return typer.Exit(code)
+
+
+def _code(error: PrecedentError) -> int:
+    if isinstance(error, Misconfigured):
+        return USAGE
+    if isinstance(error, Refused) and not isinstance(error, NotPermitted):
+        return USAGE if error.reason == ErrorReason.INVALID_REQUEST else REFUSED
+    return FAILED
