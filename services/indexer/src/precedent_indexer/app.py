@@ -23,11 +23,11 @@ from precedent_indexer.door import Door, Verb
 from precedent_indexer.embedding import Embedding
 from precedent_indexer.errors import Fault, StartRefused
 from precedent_indexer.generations import IndexDirectory
-from precedent_indexer.index import OpenedIndex, open_index, with_watermark
+from precedent_indexer.index import OpenedIndex, misfit, open_index, with_watermark
 from precedent_indexer.ingest import Ingest
 from precedent_indexer.listing import Lister
 from precedent_indexer.model import DEFAULT_MODEL_DIR, ModelError
-from precedent_indexer.ports import ConsumerState, Identity
+from precedent_indexer.ports import ConsumerState, Identity, LogState
 from precedent_indexer.progress import Progress
 from precedent_indexer.recurring import Recurrence
 from precedent_indexer.removing import Remover
@@ -50,14 +50,20 @@ _SOFT_STOP_S: Final = 7.0
 class _Books:
     """Looks after the watermark and the consumer on behalf of the write corridor."""
 
-    def __init__(self, bus: Bus, index: OpenedIndex, workers: Workers) -> None:
+    def __init__(self, bus: Bus, index: OpenedIndex, progress: Progress, workers: Workers) -> None:
         self._bus = bus
         self._index = index
+        self._progress = progress
         self._workers = workers
 
     async def save_watermark(self, seq: int) -> None:
         identity: Identity = with_watermark(self._index.identity, seq)
         await self._workers.write(self._index.store.set_identity, identity)
+
+    def check_log(self, log_state: LogState) -> None:
+        reason = misfit(with_watermark(self._index.identity, self._progress.indexed_seq), log_state)
+        if reason is not None:
+            raise StartRefused(f"the index no longer fits the log: {reason}; started again, it is rebuilt from the log")
 
     async def recreate_consumer(self, after_seq: int) -> None:
         await create_consumer(self._bus, index_uuid=self._index.identity.uuid, after_seq=after_seq)
@@ -151,7 +157,7 @@ async def _serve_on(
         source=source,
         applier=applier,
         progress=progress,
-        books=_Books(bus, index, workers),
+        books=_Books(bus, index, progress, workers),
         batch_size=settings.precedent_batch_size,
     )
     view = IndexView(store=index.store, embedding=embedding, source=source, progress=progress, workers=workers)

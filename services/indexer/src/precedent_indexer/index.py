@@ -56,21 +56,27 @@ def open_index(
     return OpenedIndex(store, identity, is_new=False)
 
 
+def misfit(identity: Identity, log_state: LogState) -> str | None:
+    """Why an index cannot be a view of this log; None when it can."""
+    if identity.stream_created != log_state.created:
+        return (
+            f"it belongs to the log created at {identity.stream_created}, this one was created at {log_state.created}"
+        )
+    if identity.watermark > log_state.last_seq:
+        return f"it has read up to {identity.watermark}, but the log ends at {log_state.last_seq}"
+    return None
+
+
 def _misfit(identity: Identity | None, log_state: LogState, model: ModelInfo) -> str | None:
     """Why an index cannot be a view of this log by this model; None when it can."""
     if identity is None:
         return "it does not say what it is"
     if identity.index_format != INDEX_FORMAT:
         return f"its format is {identity.index_format}, this version writes {INDEX_FORMAT}"
-    if identity.stream_created != log_state.created:
-        return (
-            f"it belongs to the log created at {identity.stream_created}, this one was created at {log_state.created}"
-        )
-    if identity.fingerprint != model.fingerprint:
-        return f"its vectors are of model {identity.fingerprint}, this is {model.fingerprint}"
-    if identity.watermark > log_state.last_seq:
-        return f"it has read up to {identity.watermark}, but the log ends at {log_state.last_seq}"
-    return None
+    reason = misfit(identity, log_state)
+    if reason is None and identity.fingerprint != model.fingerprint:
+        reason = f"its vectors are of model {identity.fingerprint}, this is {model.fingerprint}"
+    return reason
 
 
 def _begin(

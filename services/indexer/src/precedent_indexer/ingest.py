@@ -19,7 +19,7 @@ import structlog
 
 from precedent_indexer.applying import Applier, Prepared
 from precedent_indexer.errors import ConsumerGone, Fault
-from precedent_indexer.ports import ConsumerState, Deliveries, Delivery, Log, LogMessage
+from precedent_indexer.ports import ConsumerState, Deliveries, Delivery, Log, LogMessage, LogState
 from precedent_indexer.progress import Progress
 from precedent_schemas.limits import ACK_WAIT_S
 
@@ -49,6 +49,13 @@ class Bookkeeping(Protocol):
 
     async def recreate_consumer(self, after_seq: int) -> None:
         """Make the durable consumer again, so that it delivers what comes after `after_seq`."""
+
+    def check_log(self, log_state: LogState) -> None:
+        """Make sure that the log is still the one that this index is a view of.
+
+        Raises:
+            StartRefused: it was made anew, or is shorter than what was read: only a new start can begin an index anew.
+        """
 
     async def check_owner(self, consumer: ConsumerState) -> None:
         """Make sure that the consumer still feeds this index.
@@ -103,7 +110,7 @@ class Ingest:
         """Follow the log until `stop`; faults of the store, the model or the bus are waited out.
 
         Raises:
-            StartRefused: another indexer took the consumer over.
+            StartRefused: another indexer took the consumer over, or the log is another one.
         """
         touching = asyncio.create_task(self._touch_in_hand())
         try:
@@ -140,6 +147,8 @@ class Ingest:
 
     async def _try_to_recreate(self) -> None:
         try:
+            # A log that was made anew begins at 1: a consumer behind our watermark would never be given anything.
+            self._books.check_log(await self._source.state())
             await self._books.recreate_consumer(self._progress.indexed_seq)
         except Fault as error:
             log.error("consumer_not_recreated", detail=str(error)[:300])
@@ -239,6 +248,7 @@ class Ingest:
     async def _idle(self) -> None:
         """Nothing came: cover a tail of the log that is gone, and save the watermark."""
         log_state = await self._source.state()
+        self._books.check_log(log_state)
         consumer = await self._feed.state()
         if consumer.delivered_seq > self._taken:
             # Delivered, but never arrived here: a response lost on the way would come again after ack_wait only.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fakes.chaos import CALM, Chaos
 from fakes.deliveries import FakeFeed
 from precedent_indexer.errors import BusUnavailable, StartRefused, StoreUnavailable
-from precedent_indexer.ports import ConsumerState
+from precedent_indexer.ports import ConsumerState, LogState
 
 
 class FakeBooks:
@@ -26,6 +26,9 @@ class FakeBooks:
         self.saved = seq
         self.saves.append(seq)
         self.chaos.step("books.saved", StoreUnavailable("fake: saved, but nobody heard of it"))
+
+    def check_log(self, log_state: LogState) -> None:
+        """The log is always the one that it was."""
 
     async def recreate_consumer(self, after_seq: int) -> None:
         """Make it again."""
