@@ -21,7 +21,7 @@ from precedent_indexer.answering import Answerer
 from precedent_indexer.applying import Applier
 from precedent_indexer.door import Door, Verb
 from precedent_indexer.embedding import Embedding
-from precedent_indexer.errors import Fault, StartRefused
+from precedent_indexer.errors import Fault, StartRefused, StoreUnavailable
 from precedent_indexer.generations import IndexDirectory
 from precedent_indexer.index import OpenedIndex, misfit, open_index, with_watermark
 from precedent_indexer.ingest import Ingest
@@ -131,6 +131,8 @@ async def _serve_on(
         )
         dead_letters = JetStreamDeadLetters(bus)
         await dead_letters.refresh()
+    except StoreUnavailable as error:
+        raise StartRefused(f"the index in {directory.path} cannot be used: {error}") from error
     except Fault as error:
         raise StartRefused(f"JetStream cannot be used: {error}") from error
     workers = Workers()

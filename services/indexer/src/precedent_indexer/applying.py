@@ -105,14 +105,13 @@ class Applier:
         return refusals
 
     async def _refuse_beyond_the_cap(self, operations: Sequence[Operation], refusals: dict[int, Refusal]) -> None:
-        """Refuse the events that would begin a collection too many."""
-        events = [one for one in operations if isinstance(one, PutEvent) and one.seq not in refusals]
-        wanted = {one.collection for one in events}
-        new = {one for one in wanted if not await self._workers.read(self._store.exists, one)}
-        if not new:
+        """Refuse what would begin a collection too many: an event, or an outcome that comes before any event."""
+        puts = [one for one in operations if not isinstance(one, Delete) and one.seq not in refusals]
+        wanted = {one.collection for one in puts}
+        if not {one for one in wanted if not await self._workers.read(self._store.exists, one)}:
             return
-        known = set(await self._workers.read(self._store.collections))
-        for one in events:
+        known = set(await self._workers.read(self._store.places))
+        for one in puts:
             if one.collection in known:
                 continue
             if len(known) < self._max_collections:

@@ -223,6 +223,9 @@ class VectorStore(Protocol):
     def collections(self) -> list[str]:
         """Names of the collections that exist, sorted."""
 
+    def places(self) -> list[str]:
+        """Names that count against the cap: collections, and those that have outcomes alone so far."""
+
     def exists(self, collection: str) -> bool:
         """Whether it exists; cheap."""
 

@@ -11,6 +11,7 @@ import pytest
 from fakes.making import decided, outcome, row, unit, writes_of
 from fakes.vector_store import FakeStore
 from precedent_indexer.adapters.chroma_store import ChromaStore
+from precedent_indexer.errors import IndexBroken
 from precedent_indexer.ports import Identity, VectorStore, Where, Writes
 from precedent_indexer.records import OutcomeRecord, Row
 from precedent_schemas.events import Verdict
@@ -292,3 +293,16 @@ def test_everything_survives_a_restart(reopen: Callable[[], VectorStore]) -> Non
     store.remove(C, [FULL.event.id], [FULL.event.id])
     store = reopen()
     assert store.rows(C, [FULL.event.id, "e2"]) == {"e2": row("e2", 4)}
+
+
+def test_a_broken_segment_is_noticed_when_opened(tmp_path: Path) -> None:
+    """A nearest-neighbour segment that cannot be read makes the whole index broken, at once and not in use."""
+    store = ChromaStore.open(tmp_path)
+    store.write(C, writes_of(*(row(f"e{number}", number + 1) for number in range(1100))))
+    store.close()
+    segments = list(tmp_path.glob("*/*.bin"))
+    assert segments
+    for segment in segments:
+        segment.write_bytes(b"broken")
+    with pytest.raises(IndexBroken, match="cannot be opened"):
+        ChromaStore.open(tmp_path)

@@ -42,6 +42,11 @@ class FakeStore:
         self._step("collections")
         return sorted(self._events)
 
+    def places(self) -> list[str]:
+        """Collections, and names with outcomes alone, sorted."""
+        self._step("places")
+        return sorted({*self._events, *self._outcomes})
+
     def exists(self, collection: str) -> bool:
         """Whether it exists."""
         self._step("exists")

@@ -116,8 +116,8 @@ async def test_a_collection_beyond_the_cap_is_refused_with_the_remedy() -> None:
 
 
 async def test_what_is_refused_does_not_begin_a_collection() -> None:
-    """Neither malformed events nor outcomes nor deletions make a collection exist or use up the cap."""
-    bench = Bench(max_collections=1)
+    """Neither malformed events nor outcomes nor deletions make a collection exist; of these, only outcomes count."""
+    bench = Bench(max_collections=2)
     bench.embedder.fails_on = "poison"
     bench.log.publish_event({"text": "x", "severity": 9}, "bad")
     bench.log.publish_event({"text": "poison"}, "worse")
@@ -173,3 +173,14 @@ async def test_a_deletion_that_is_tried_again_still_says_what_it_removed(step: i
         await bench.apply()
     assert bench.applier.removed_by(some) == ["a", "b"]
     assert sorted(bench.store.contents(C)[0]) == ["c"]
+
+
+async def test_outcomes_alone_take_a_place_too() -> None:
+    """Outcomes for ever new collections cannot make more of them than the cap allows."""
+    bench = Bench(max_collections=2)
+    bench.log.publish_outcome({"event_id": "e", "verdict": "benign"}, collection="first-one")
+    bench.log.publish_outcome({"event_id": "e", "verdict": "benign"}, collection="second-one")
+    refused = bench.log.publish_outcome({"event_id": "e", "verdict": "benign"}, collection="third-one")
+    assert set(await bench.apply()) == {refused}
+    bench.log.publish_event({"text": "its event"}, collection="second-one")
+    assert await bench.apply() == {}

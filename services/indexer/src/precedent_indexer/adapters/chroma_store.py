@@ -70,9 +70,18 @@ class ChromaStore:
         try:
             store = cls(open_client(directory))
             store.identity()
+            store.probe()
         except Exception as error:  # Chroma raises bare exceptions of many kinds over broken files
             raise IndexBroken(f"the index in {directory} cannot be opened: {type(error).__name__}") from error
         return store
+
+    def probe(self) -> None:
+        """Ask every collection for its nearest neighbours once: a broken segment shows itself here, not in use."""
+        for one in self._client.list_collections():
+            collection = self._client.get_collection(one.name, embedding_function=None)
+            found: Any = collection.get(limit=1, include=["embeddings"])["embeddings"]
+            if len(found):
+                collection.query(query_embeddings=np.asarray(found, dtype=np.float32), n_results=1, include=[])
 
     def identity(self) -> Identity | None:
         """What the index knows of itself; None in an empty directory."""
@@ -97,6 +106,12 @@ class ChromaStore:
         """Names of the collections that exist, sorted."""
         with _translated("list collections"):
             return sorted(one.name for one in self._client.list_collections() if "." not in one.name)
+
+    def places(self) -> list[str]:
+        """Names that count against the cap: collections, and those that have outcomes alone so far."""
+        with _translated("list collections"):
+            names = (one.name for one in self._client.list_collections() if one.name != _IDENTITY)
+            return sorted({name.removesuffix(_OUTCOMES_SUFFIX) for name in names})
 
     def exists(self, collection: str) -> bool:
         """Whether it exists; cheap, since what exists stays."""
