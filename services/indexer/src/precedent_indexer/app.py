@@ -15,7 +15,7 @@ from precedent_indexer.adapters.dead_letter_stream import JetStreamDeadLetters
 from precedent_indexer.adapters.embedder import MiniLmEmbedder
 from precedent_indexer.adapters.jetstream_log import JetStreamLog
 from precedent_indexer.adapters.nats_io import Bus
-from precedent_indexer.adapters.provisioning import create_consumer, ensure_consumer, ensure_streams
+from precedent_indexer.adapters.provisioning import create_consumer, delete_consumer, ensure_consumer, ensure_streams
 from precedent_indexer.adapters.pull_feed import INDEX_UUID_KEY, PullFeed
 from precedent_indexer.answering import Answerer
 from precedent_indexer.applying import Applier
@@ -67,6 +67,9 @@ class _Books:
 
     async def recreate_consumer(self, after_seq: int) -> None:
         await create_consumer(self._bus, index_uuid=self._index.identity.uuid, after_seq=after_seq)
+
+    async def drop_consumer(self) -> None:
+        await delete_consumer(self._bus)
 
     async def check_owner(self, consumer: ConsumerState) -> None:
         if consumer.index_uuid != self._index.identity.uuid:

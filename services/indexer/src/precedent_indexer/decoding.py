@@ -58,12 +58,12 @@ def decode(message: LogMessage) -> Operation | Refusal:
         if isinstance(subject, EventSubject):
             return PutEvent(message.seq, _stored(message, subject, codec.decode_event(message.data)))
         if isinstance(subject, OutcomeSubject):
-            outcome = codec.decode(Outcome, message.data)
+            outcome = codec.validate(Outcome, codec.decode_object(message.data))
             if outcome.decided_at is None:
                 outcome = outcome.model_copy(update={"decided_at": _to_millisecond(message)})
             return PutOutcome(message.seq, subject.collection, outcome)
         if isinstance(subject, DeletionSubject):
-            deletion = codec.decode(Deletion, message.data)
+            deletion = codec.validate(Deletion, codec.decode_object(message.data))
             ids = tuple(dict.fromkeys(deletion.ids)) if deletion.ids is not None else None
             return Delete(message.seq, subject.collection, ids)
     except SubjectError as error:

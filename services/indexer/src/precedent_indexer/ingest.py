@@ -57,6 +57,9 @@ class Bookkeeping(Protocol):
             StartRefused: it was made anew, or is shorter than what was read: only a new start can begin an index anew.
         """
 
+    async def drop_consumer(self) -> None:
+        """Delete the durable consumer: it is made again from the watermark."""
+
     async def check_owner(self, consumer: ConsumerState) -> None:
         """Make sure that the consumer still feeds this index.
 
@@ -98,6 +101,7 @@ class Ingest:
         self._taken = progress.indexed_seq
         self._in_hand: dict[int, Delivery] = {}
         self._committed_any = False
+        self._undeliverable_seq: int | None = None
         self._saved_seq = progress.indexed_seq
         self._saved_at = time.monotonic()
         self._checked_at = time.monotonic()
@@ -170,6 +174,7 @@ class Ingest:
                 await self._take(batch)
             else:
                 await self._idle()
+                await self._get_rid_of_undeliverable()
             if time.monotonic() - self._checked_at > _CHECK_OWNER_EVERY_S:
                 await self._check_owner(await self._feed.state())
         await self._steps.put(None)
@@ -188,6 +193,8 @@ class Ingest:
         reported = time.monotonic()
         async for message in self._source.read(self._taken + 1, last):
             batch.append(message)
+            if _is_undeliverable(message):
+                self._undeliverable_seq = message.seq
             if self._is_full(batch):
                 await self._prepare(batch)
                 batch = []
@@ -258,6 +265,14 @@ class Ingest:
         await self._check_owner(consumer)
         await self._save(force=True)
 
+    async def _get_rid_of_undeliverable(self) -> None:
+        """A delivery that ends the connection would end it after every ack_wait: let a new consumer begin behind it."""
+        seq = self._undeliverable_seq
+        if seq is not None and self._progress.indexed_seq >= seq:
+            self._undeliverable_seq = None
+            log.warning("undeliverable_message_passed", seq=seq)
+            await self._books.drop_consumer()
+
     async def _check_owner(self, consumer: ConsumerState) -> None:
         self._checked_at = time.monotonic()
         await self._books.check_owner(consumer)
@@ -294,6 +309,11 @@ class Ingest:
         if seq > self._saved_seq and (force or time.monotonic() - self._saved_at > _SAVE_EVERY_S):
             await self._books.save_watermark(seq)
             self._saved_seq, self._saved_at = seq, time.monotonic()
+
+
+def _is_undeliverable(message: LogMessage) -> bool:
+    """Whether the client library breaks over its delivery: a subject that is not UTF-8."""
+    return any(char == "\ufffd" or "\ud800" <= char <= "\udfff" for char in message.subject)
 
 
 async def _together(*parts: Coroutine[None, None, None]) -> None:

@@ -23,7 +23,7 @@ class Remover:
 
     async def delete(self, collection: str, request: questions.DeleteRequest) -> answers.DeleteReply:
         """Remove events; what could not be found is named."""
-        await self._view.must_exist(collection)
+        await self._must_exist(collection)
         ids = list(dict.fromkeys(request.ids))
         removed = await self._publish_and_await(collection, Deletion(ids=ids))
         gone = removed if isinstance(removed, list) else []
@@ -31,7 +31,7 @@ class Remover:
 
     async def clear(self, collection: str, request: questions.ClearRequest) -> answers.ClearReply:
         """Remove a whole collection."""
-        await self._view.must_exist(collection)
+        await self._must_exist(collection)
         if request.confirm != collection:
             raise QuestionFailed(
                 ErrorReason.INVALID_REQUEST,
@@ -40,6 +40,12 @@ class Remover:
             )
         removed = await self._publish_and_await(collection, Deletion(all=True))
         return answers.ClearReply(deleted=removed if isinstance(removed, int) else 0)
+
+    async def _must_exist(self, collection: str) -> None:
+        """As the view's; but what the log has already may begin the collection, so look once more then."""
+        if not await self._view.workers.read(self._view.store.exists, collection):
+            await self._view.progress.reach((await self._view.source.state()).last_seq, _PATIENCE_S)
+        await self._view.must_exist(collection)
 
     async def _publish_and_await(self, collection: str, deletion: Deletion) -> list[str] | int | None:
         with contextlib.suppress(JetStreamRefused):

@@ -30,6 +30,10 @@ class FakeBooks:
     def check_log(self, log_state: LogState) -> None:
         """The log is always the one that it was."""
 
+    async def drop_consumer(self) -> None:
+        """Delete it."""
+        self.feed.delete()
+
     async def recreate_consumer(self, after_seq: int) -> None:
         """Make it again."""
         self.chaos.step("books.recreate", BusUnavailable("fake: recreate"))

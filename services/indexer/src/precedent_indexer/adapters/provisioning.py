@@ -161,3 +161,8 @@ async def create_consumer(bus: Bus, *, index_uuid: str | None, after_seq: int) -
             "create it with `precedent-indexer init` as a user who may"
         ) from error
     log.info("consumer_created", consumer=CONSUMER, after_seq=after_seq)
+
+
+async def delete_consumer(bus: Bus) -> None:
+    """Delete the durable consumer, with all that it has delivered and not seen settled."""
+    await bus.api(f"CONSUMER.DELETE.{EVENTS_STREAM}.{CONSUMER}")
