@@ -111,6 +111,15 @@ class FakeIndexer:
             f"still at {self.progress.indexed_seq} of {self.log.last_seq}, unsettled: {self.feed.unsettled}"
         )
 
+    async def lose_the_index(self) -> None:
+        """Killed, and started again over an empty store: all that is left is the log."""
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        self.feed.forget_client()
+        self.store = FakeStore(self.chaos)
+        self.books.saved = 0
+        self._start()
+
     def _bury(self) -> None:
         try:
             self._task.result()

@@ -33,6 +33,7 @@ actions = st.one_of(
     st.just(("gap",)),
     st.just(("ack_wait",)),
     st.just(("consumer_deleted",)),
+    st.just(("index_lost",)),
     st.tuples(st.just("run"), st.integers(1, 60)),
 )
 plans = st.dictionaries(st.integers(1, 250), st.sampled_from(Doom), max_size=8)
@@ -55,6 +56,8 @@ async def act(indexer: FakeIndexer, action: tuple[Any, ...]) -> None:
         indexer.feed.let_ack_wait_pass()
     elif action[0] == "consumer_deleted":
         indexer.feed.delete()
+    elif action[0] == "index_lost":
+        await indexer.lose_the_index()
     else:
         publish(indexer.log, action)
 
@@ -192,3 +195,12 @@ def test_a_deleted_tail_is_covered() -> None:
         assert indexer.progress.indexed_seq == indexer.books.saved == 4
 
     asyncio.run(scenario())
+
+
+def test_a_lost_index_becomes_the_same_again() -> None:
+    """Whatever was revised, decided and deleted, an index that is filled anew from the log holds the same."""
+    indexer = asyncio.run(play(lambda: FakeIndexer({}, (), 4), [*BUSY, ("run", 60), ("index_lost",)]))
+    before = asyncio.run(play(lambda: FakeIndexer({}, (), 4), BUSY))
+    assert indexer.lives == 2
+    for collection in before.store.collections():
+        assert indexer.store.contents(collection) == before.store.contents(collection)
