@@ -72,6 +72,8 @@ lint: setup ## Lint and format rules
 
 types: setup ## Types, strictly, inside each environment
 	@for project in $(PROJECTS); do echo "== types of $$project"; (cd $$project && .venv/bin/mypy); done
+	@cd services/backend-adapter && .venv/bin/mypy tests/typing_api.py
+	@cd services/indexer && .venv/bin/mypy --strict --explicit-package-bases ../../tests/load/inside/*.py ../../tests/load/peer/service.py
 
 imports: setup ## Who may import whom
 	@for project in schemas services/indexer services/backend-adapter; do (cd $$project && .venv/bin/lint-imports --no-logo) || exit 1; done
@@ -96,6 +98,17 @@ test-unit: setup ## Tests of each project, in its own environment
 test-integration: setup ## Tests across environments: real nats-server, Chroma and model
 	@echo "== tests across environments"
 	@cd tests && .venv/bin/pytest -q
+
+# -- how fast -----------------------------------------------------------------------------------------------
+.PHONY: bench bench-million performance
+bench: setup ## Measure speed, with every reference in the same run (a quarter of an hour; one part: PARTS=ingest)
+	@PYTHONPATH=tests tests/.venv/bin/python -m load.bench $(PARTS)
+
+bench-million: setup ## The scale part at one million events (hours)
+	@PYTHONPATH=tests tests/.venv/bin/python -m load.bench scale --size 1000000 --output tests/load/results-million.json
+
+performance: setup ## docs/performance.md and its pictures from the last run of make bench
+	@PYTHONPATH=tests tests/.venv/bin/python -m load.page
 
 # -- see it run ---------------------------------------------------------------------------------------------
 .PHONY: demo up

@@ -57,6 +57,8 @@ def serve() -> None:
     """Index what the log has and answer questions, until SIGTERM or Ctrl-C."""
     chosen = settings.load()
     logs.configure(chosen.precedent_log_level, chosen.precedent_log_format)
+    # A fifth of the usual: the thread that answers questions gets its turn sooner among those that index.
+    sys.setswitchinterval(0.001)
     code = asyncio.run(app.serve(chosen))
     # Threads that could not be stopped softly must not keep the process alive.
     sys.stdout.flush()

@@ -113,7 +113,7 @@ def _open_embedders(settings: Settings) -> tuple[MiniLmEmbedder, MiniLmEmbedder]
     try:
         return (
             MiniLmEmbedder.open(directory, threads=threads, runtime=runtime),
-            MiniLmEmbedder.open(directory, threads=threads, runtime=runtime, few_shapes=True),
+            MiniLmEmbedder.open(directory, threads=threads, runtime=runtime, questions=True),
         )
     except ModelError as error:
         raise StartRefused(f"the model cannot be used: {error}") from error
@@ -183,7 +183,7 @@ async def _serve_on(
         index=index.identity.uuid,
         indexed_seq=progress.indexed_seq,
         model=embedder.model.fingerprint,
-        runtime=embedder.model.runtime,
+        runtime=embedding.model.runtime,
         directory=str(directory.path),
     )
     return await _run(bus, ingest, feed, door, workers, index)

@@ -9,16 +9,17 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
+from precedent_indexer.model import ModelInfo
 from precedent_indexer.ports import Embedder, Vector
 from precedent_indexer.workers import Workers
 
-_SLICE_CHARS: Final = 2_048
-"""Characters of one slice of events: some 500 word pieces, a few dozen milliseconds."""
+_SLICE_CHARS: Final = 1_024
+"""Characters of one slice of events: some 250 word pieces, a few dozen milliseconds."""
 _TOGETHER: Final = 16
 """Questions that are computed together at most."""
 _PATIENCE_S: Final = 0.25
@@ -84,7 +85,7 @@ class Embedding:
         self._questions = questions
         self._workers = workers
         self.cache = VectorCache(cache_entries, events.model.fingerprint)
-        self.model = events.model
+        self.model = _named(events.model, questions.model)
         self._waiting: list[tuple[str, asyncio.Future[Vector]]] = []
         self._computing: asyncio.Task[None] | None = None
         self._no_questions = asyncio.Event()
@@ -159,6 +160,13 @@ class Embedding:
                 await self._no_questions.wait()
         except TimeoutError:
             return
+
+
+def _named(events: ModelInfo, questions: ModelInfo) -> ModelInfo:
+    """The model, with both runtimes where they differ."""
+    if events.runtime == questions.runtime:
+        return events
+    return replace(events, runtime=f"{events.runtime}, questions {questions.runtime}")
 
 
 def _slices(texts: Sequence[str]) -> list[list[str]]:

@@ -40,6 +40,7 @@ class IndexView:
         self.progress = progress
         self.workers = workers
         self._embedding = embedding
+        self._known: set[str] = set()
 
     @property
     def model(self) -> answers.ModelRef:
@@ -80,11 +81,15 @@ class IndexView:
 
     async def must_exist(self, collection: str) -> None:
         """Raises QuestionFailed (not found) for a collection without an event."""
+        if collection in self._known:
+            return
         if not await self.workers.read(self.store.exists, collection):
             raise QuestionFailed(
                 ErrorReason.NOT_FOUND,
                 f"collection {collection[:64]!a} does not exist: it begins with its first event",
             )
+        # What exists stays, for as long as this index is in use.
+        self._known.add(collection)
 
     async def coverage(self, covered: int) -> answers.Coverage:
         """Coverage of an answer; `covered` was read before the index was asked, the end of the log is read now.

@@ -28,7 +28,7 @@ def embedder(request: pytest.FixtureRequest) -> Embedder:
         return FakeEmbedder()
     model_dir = request.getfixturevalue("model_dir")
     if request.param == "questions":
-        return MiniLmEmbedder.open(model_dir, threads=1, few_shapes=True)
+        return MiniLmEmbedder.open(model_dir, threads=1, questions=True)
     return MiniLmEmbedder.open(model_dir, threads=1, runtime=request.param)
 
 

@@ -32,8 +32,10 @@ from precedent_indexer.records import (
 
 _IDENTITY: Final = "precedent.identity"
 _OUTCOMES_SUFFIX: Final = ".outcomes"
-_WRITE_ROWS: Final = 500
-"""Rows of one write; far below Chroma's own limit, so that no write holds the interpreter for long."""
+_WRITE_ROWS: Final = 32
+"""Rows of one write: Chroma holds the interpreter for all of it, and a question must not feel that."""
+_REMOVE_ROWS: Final = 500
+"""Rows of one removal: rare, and a large one should end soon."""
 _READ_ROWS: Final = 1_000
 """Ids of one read; SQLite takes some tens of thousands of parameters."""
 _CONFIGURATION: Final[Any] = {"hnsw": {"space": "cosine", "ef_search": 200}}
@@ -200,7 +202,7 @@ class ChromaStore:
             for name, ids in ((collection, events), (collection + _OUTCOMES_SUFFIX, outcomes)):
                 found = self._find(name)
                 if found is not None:
-                    for part in _parts(ids, _WRITE_ROWS):
+                    for part in _parts(ids, _REMOVE_ROWS):
                         found.delete(ids=part)
 
     def remove_before(self, collection: str, seq: int) -> int:
@@ -210,7 +212,7 @@ class ChromaStore:
             for name, key in ((collection, "seq"), (collection + _OUTCOMES_SUFFIX, "outcome_seq")):
                 found = self._find(name)
                 while found:
-                    ids = found.get(limit=_WRITE_ROWS, include=[], **_narrowed(Where({key: {"$lt": seq}})))["ids"]
+                    ids = found.get(limit=_REMOVE_ROWS, include=[], **_narrowed(Where({key: {"$lt": seq}})))["ids"]
                     if not ids:
                         break
                     found.delete(ids=ids)

@@ -1,8 +1,9 @@
 """Turns text into vectors with the built model: the only importer of the model runtimes and of `tokenizers`.
 
 OpenVINO computes the graph where it is installed, in bf16 on a processor that has it in hardware (elsewhere it would
-be emulated, a hundred times slower), otherwise in fp32; ONNX Runtime where OpenVINO has no wheels. All agree with
-each other to a cosine of 0.9999, so they share one fingerprint.
+be emulated, a hundred times slower), otherwise in fp32. ONNX Runtime computes it where OpenVINO has no wheels, and
+single questions in fp32, at which it is quicker. All agree with each other to a cosine of 0.9999 and share one
+fingerprint.
 """
 
 import importlib.util
@@ -57,15 +58,14 @@ class MiniLmEmbedder:
         self._multiple = multiple
 
     @classmethod
-    def open(cls, model_dir: Path, *, threads: int, runtime: Runtime = "auto", few_shapes: bool = False) -> Self:
+    def open(cls, model_dir: Path, *, threads: int, runtime: Runtime = "auto", questions: bool = False) -> Self:
         """Check the built files and load them; `threads` compute one batch together.
 
         Args:
             model_dir: where `build-model` put the files.
             threads: at least one.
             runtime: `auto` takes what is fastest here.
-            few_shapes: pad to multiples of eight tokens and warm these up: a runtime is slow the first time that it
-                sees a shape, which a question would feel and a batch of events does not.
+            questions: for single texts, quickly, rather than for batches.
 
         Raises:
             ModelError: the model is missing, damaged or of another version, or the runtime is not installed.
@@ -74,10 +74,10 @@ class MiniLmEmbedder:
         if threads < 1:
             raise ValueError(f"threads is {threads}: give at least 1")
         files = ModelFiles.read(model_dir)
-        run, name = _loaded(files.graph, threads, runtime)
+        run, name, multiple = _loaded(files.graph, threads, runtime, questions=questions)
         model = ModelInfo(NAME, files.fingerprint, DIMENSIONS, name)
-        embedder = cls(run, _tokenizer(files.tokenizer), model, _WARM_UP_TOKENS.step if few_shapes else 1)
-        if few_shapes:
+        embedder = cls(run, _tokenizer(files.tokenizer), model, multiple)
+        if multiple > 1:
             for tokens in _WARM_UP_TOKENS:
                 embedder._run([_Window(0, [0] * tokens)])
         return embedder
@@ -146,30 +146,33 @@ def _tokenizer(path: Path) -> Tokenizer:
     return tokenizer
 
 
-def _loaded(graph: Path, threads: int, runtime: Runtime) -> tuple[Run, str]:
-    """The graph ready to run, and the name of what runs it."""
+def _loaded(graph: Path, threads: int, runtime: Runtime, *, questions: bool) -> tuple[Run, str, int]:
+    """The graph ready to run, the name of what runs it, and the number of which token counts are multiples."""
     installed = importlib.util.find_spec("openvino") is not None
     if runtime == "openvino" and not installed:
         raise ModelError("openvino is not installed: unset PRECEDENT_RUNTIME or set it to onnxruntime")
     if runtime == "onnxruntime" or not installed:
         return _in_onnxruntime(graph, threads)
-    return _in_openvino(graph, threads)
-
-
-def _in_openvino(graph: Path, threads: int) -> tuple[Run, str]:
     import openvino  # type: ignore[import-untyped]  # noqa: PLC0415 -- no types, and no wheels for some machines
 
     core = openvino.Core()
     # Named only where the processor computes it: elsewhere bf16 is emulated.
-    precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+    in_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if runtime == "auto" and questions and not in_bf16:
+        return _in_onnxruntime(graph, threads)
     properties: dict[str, Any] = {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
-        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_PRECISION_HINT": "bf16" if in_bf16 else "f32",
         # Pinned threads cannot leave a core that something else is using.
         "ENABLE_CPU_PINNING": False,
     }
-    model = core.compile_model(graph, "CPU", properties)
+    name = f"openvino {openvino.__version__.partition('-')[0]} {'bf16' if in_bf16 else 'fp32'}"
+    # It is slow the first time that it sees a shape: a question would feel that, a batch of events does not.
+    return _in_openvino(core.compile_model(graph, "CPU", properties)), name, _WARM_UP_TOKENS.step if questions else 1
+
+
+def _in_openvino(model: Any) -> Run:  # noqa: ANN401 -- openvino ships no types
     idle = queue.SimpleQueue[Any]()
 
     def run(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -184,11 +187,10 @@ def _in_openvino(graph: Path, threads: int) -> tuple[Run, str]:
         finally:
             idle.put(request)
 
-    version = openvino.__version__.partition("-")[0]
-    return run, f"openvino {version} {'bf16' if precision == 'bf16' else 'fp32'}"
+    return run
 
 
-def _in_onnxruntime(graph: Path, threads: int) -> tuple[Run, str]:
+def _in_onnxruntime(graph: Path, threads: int) -> tuple[Run, str, int]:
     import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415 -- ships no types; not loaded in vain
 
     options = onnxruntime.SessionOptions()
@@ -203,4 +205,4 @@ def _in_onnxruntime(graph: Path, threads: int) -> tuple[Run, str]:
         (vectors,) = session.run(["embedding"], {"input_ids": ids, "attention_mask": mask})
         return np.asarray(vectors, np.float32)
 
-    return run, f"onnxruntime {onnxruntime.__version__} fp32"
+    return run, f"onnxruntime {onnxruntime.__version__} fp32", 1

@@ -1,0 +1,42 @@
+"""The indexer's embedder, opened as `serve` opens it, with nothing else running: the ceiling of every ingest.
+
+    embedder_alone.py TEXTS.json QUESTIONS.json ANSWER.json
+
+Texts go through in batches of the indexer's own size, one after another; questions one at a time.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from precedent_indexer import app, settings
+
+_WARM_UP = 2
+
+
+def main(texts_path: Path, questions_path: Path, answer_path: Path) -> None:
+    """Measure, and write the answer."""
+    texts: list[str] = json.loads(texts_path.read_text(encoding="utf-8"))
+    questions: list[str] = json.loads(questions_path.read_text(encoding="utf-8"))
+    chosen = settings.load()
+    embedder, for_questions = app._open_embedders(chosen)
+    size = chosen.precedent_batch_size
+    for start in range(0, _WARM_UP * size, size):
+        # Other texts, so that nothing that remembers texts can help.
+        embedder.embed([f"{text} (warm-up)" for text in texts[start : start + size]] or ["warm-up"])
+    began = time.perf_counter()
+    for start in range(0, len(texts), size):
+        embedder.embed(texts[start : start + size])
+    seconds = time.perf_counter() - began
+    durations = []
+    for question in questions:
+        asked = time.perf_counter()
+        for_questions.embed([question])
+        durations.append(time.perf_counter() - asked)
+    answer = {"seconds": seconds, "questions": durations, "runtime": embedder.model.runtime, "batch": size}
+    answer_path.write_text(json.dumps(answer), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
