@@ -125,14 +125,16 @@ async def _serve_on(
     try:
         await ensure_streams(bus)
         source = JetStreamLog(bus)
-        index = open_index(directory, ChromaStore.open, await source.state(), embedder.model)
+        log_state = await source.state()
+        index = open_index(directory, ChromaStore.open, log_state, embedder.model)
         await ensure_consumer(
             bus,
             index_uuid=index.identity.uuid,
             after_seq=index.identity.watermark,
-            is_new_index=index.is_new,
+            # One that has read nothing yet is as good as new, also where its first start was refused.
+            is_new_index=index.is_new or index.identity.watermark == 0,
         )
-        dead_letters = JetStreamDeadLetters(bus)
+        dead_letters = JetStreamDeadLetters(bus, log_state.created)
         await dead_letters.refresh()
     except StoreUnavailable as error:
         raise StartRefused(f"the index in {directory.path} cannot be used: {error}") from error
@@ -186,7 +188,7 @@ async def _serve_on(
         runtime=embedding.model.runtime,
         directory=str(directory.path),
     )
-    return await _run(bus, ingest, feed, door, workers, index)
+    return await _run(bus, ingest, feed, door, workers, index, progress)
 
 
 def _verbs(
@@ -194,13 +196,13 @@ def _verbs(
 ) -> dict[str, Verb]:
     """Who answers what, by the name of the endpoint."""
     answerer = Answerer(view, feed=feed, dead_letters=dead_letters)
-    remover = Remover(view, applier)
-    reviver = Reviver(view, dead_letters, bus, bus.max_payload)
+    remover = Remover(view, applier, lambda: bus.max_payload)
+    reviver = Reviver(view, dead_letters, bus, lambda: bus.max_payload)
     return {
         catalogue.SEARCH.name: answerer.search,
         catalogue.RECURRENCE.name: Recurrence(view).recurrence,
         catalogue.GET.name: answerer.get,
-        catalogue.LIST.name: Lister(view, bus.max_payload).page,
+        catalogue.LIST.name: Lister(view, lambda: bus.max_payload).page,
         catalogue.DELETE.name: remover.delete,
         catalogue.CLEAR.name: remover.clear,
         catalogue.COLLECTION_STATS.name: answerer.collection_stats,
@@ -212,7 +214,15 @@ def _verbs(
     }
 
 
-async def _run(bus: Bus, ingest: Ingest, feed: PullFeed, door: Door, workers: Workers, index: OpenedIndex) -> int:
+async def _run(
+    bus: Bus,
+    ingest: Ingest,
+    feed: PullFeed,
+    door: Door,
+    workers: Workers,
+    index: OpenedIndex,
+    progress: Progress,
+) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -224,6 +234,7 @@ async def _run(bus: Bus, ingest: Ingest, feed: PullFeed, door: Door, workers: Wo
     if bus.closed.done():
         log.error("nats_closed", remedy="the connection was closed for good; the supervisor should start us again")
     ingest.stop()
+    progress.let_go()
     soft = await _within(_SOFT_STOP_S, bus.stop_taking, lambda: asyncio.wait({ingesting}), door.drain, feed.stop)
     if not soft:
         log.warning("stopped_hard", after_s=_SOFT_STOP_S)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 from pydantic import BaseModel
 
-from precedent_indexer.errors import Fault, QuestionFailed
+from precedent_indexer.errors import ConsumerGone, Fault, QuestionFailed
 from precedent_indexer.ports import Packet, Tally
 from precedent_schemas import answers, codec
 from precedent_schemas.catalogue import Endpoint
@@ -25,6 +25,8 @@ Verb = Callable[[str, Any], Awaitable[BaseModel]]
 Reply = Callable[[Packet, bytes, dict[str, str] | None], Awaitable[None]]
 Wait = Callable[[int, int], Awaitable[None]]
 
+_MOST_AWAITING: Final = 4_096
+"""Questions that may wait for the index to cover a sequence."""
 _COLLECTION_TOKEN: Final = 3
 
 
@@ -49,10 +51,14 @@ class Door:
         self._slots = asyncio.Semaphore(at_once)
         self._most = at_once + waiting
         self._tasks: set[asyncio.Task[None]] = set()
+        self._awaiting = 0
 
     async def take(self, endpoint: Endpoint, packet: Packet, tally: Tally) -> None:
         """Begin to answer; returns at once, so that a slow question holds up no other."""
-        task = asyncio.create_task(self._answer(endpoint, packet, tally, overloaded=len(self._tasks) >= self._most))
+        # Who waits for the index costs nothing but memory, so there may be many of them.
+        working = len(self._tasks) - self._awaiting
+        overloaded = working >= self._most or self._awaiting >= _MOST_AWAITING
+        task = asyncio.create_task(self._answer(endpoint, packet, tally, overloaded=overloaded))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -88,7 +94,11 @@ class Door:
             request = codec.decode(endpoint.request, packet.data)
             if getattr(request, "min_seq", None) is not None:
                 # Outside of the slots: who waits for the index must not keep others from asking it.
-                await self._wait_until_covered(request.min_seq, request.wait_ms)  # type: ignore[attr-defined]
+                self._awaiting += 1
+                try:
+                    await self._wait_until_covered(request.min_seq, request.wait_ms)  # type: ignore[attr-defined]
+                finally:
+                    self._awaiting -= 1
             async with self._slots:
                 reply = await self._verbs[endpoint.name](collection, request)
             return self._fitting(reply)
@@ -97,7 +107,7 @@ class Door:
         except codec.DecodeError as error:
             reason = ErrorReason.TOO_LARGE if error.reason is DeadReason.TOO_LARGE else ErrorReason.INVALID_REQUEST
             raise QuestionFailed(reason, f"request is not valid: {error}", error.problems) from error
-        except Fault as error:
+        except (Fault, ConsumerGone) as error:
             log.warning("question_unavailable", endpoint=endpoint.name, error=type(error).__name__)
             raise QuestionFailed(
                 ErrorReason.UNAVAILABLE, "the index or the log cannot be read just now: ask again later"

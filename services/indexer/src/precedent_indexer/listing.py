@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 from precedent_indexer.answering import entry
@@ -30,9 +31,9 @@ _CHECK_CHARS: Final = 16
 class Lister:
     """Lists one collection at a time."""
 
-    def __init__(self, view: IndexView, max_payload: int) -> None:
+    def __init__(self, view: IndexView, max_payload: Callable[[], int]) -> None:
         self._view = view
-        self._room = int(max_payload * REPLY_SHARE_OF_MAX_PAYLOAD)
+        self._max_payload = max_payload
 
     async def page(self, collection: str, request: questions.ListRequest) -> answers.ListReply:
         """One page."""
@@ -64,9 +65,10 @@ class Lister:
         """As much of the page as one reply can carry; the cursor leads to the rest."""
         # What is not an entry: the coverage, the cursor and some punctuation.
         size = len(codec.encode(coverage)) + 1024
+        room = int(self._max_payload() * REPLY_SHARE_OF_MAX_PAYLOAD)
         for count, one in enumerate(page):
             size += len(codec.encode(one)) + 1
-            if size >= self._room and count:
+            if size >= room and count:
                 return page[:count]
         return page
 

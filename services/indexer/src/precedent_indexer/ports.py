@@ -138,6 +138,9 @@ class Log(Protocol):
     def read(self, first: int, last: int) -> AsyncIterator[LogMessage]:
         """What still exists from sequence `first` to `last`, both included, in order."""
 
+    def deletions(self, collection: str, after_seq: int) -> AsyncIterator[LogMessage]:
+        """The deletions of a collection behind `after_seq`, in order."""
+
     async def publish_deletion(self, collection: str, deletion: Deletion) -> int:
         """Write a deletion; its sequence."""
 

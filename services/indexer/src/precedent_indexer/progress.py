@@ -15,6 +15,7 @@ class Progress:
     def __init__(self, indexed_seq: int) -> None:
         self.indexed_seq = indexed_seq
         self._advanced = asyncio.Event()
+        self._ending = False
         self._refusals: OrderedDict[int, Refusal] = OrderedDict()
 
     def advance(self, seq: int) -> None:
@@ -35,11 +36,22 @@ class Progress:
         """Why the message with this sequence became a dead letter, if it did."""
         return self._refusals.get(seq)
 
+    def forget(self, seq: int) -> None:
+        """The dead letter of this message is no more."""
+        self._refusals.pop(seq, None)
+
+    def let_go(self) -> None:
+        """The process is about to end: whoever waits is told at once how far the index is."""
+        self._ending = True
+        self._advanced.set()
+
     async def reach(self, seq: int, wait_s: float) -> bool:
         """Wait until the index covers `seq`, at most `wait_s` seconds; whether it does."""
         try:
             async with asyncio.timeout(wait_s):
                 while self.indexed_seq < seq:
+                    if self._ending:
+                        return False
                     await self._advanced.wait()
         except TimeoutError:
             return False

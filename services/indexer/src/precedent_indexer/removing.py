@@ -1,6 +1,7 @@
 """The verbs `delete` and `clear`: a deletion is first in the log, then applied, then answered."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Final
 
 from precedent_indexer.applying import Applier
@@ -9,7 +10,9 @@ from precedent_indexer.view import IndexView
 from precedent_schemas import answers, questions
 from precedent_schemas.events import Deletion
 from precedent_schemas.failures import ErrorReason, FieldProblem
+from precedent_schemas.limits import REPLY_SHARE_OF_MAX_PAYLOAD
 
+_REPLY_MARGIN_BYTES: Final = 64
 _PATIENCE_S: Final = 30.0
 """Seconds for the index to reach the deletion; behind a long backlog, it is applied later all the same."""
 
@@ -17,14 +20,16 @@ _PATIENCE_S: Final = 30.0
 class Remover:
     """Deletes through the log, so that no rebuild brings back what is gone."""
 
-    def __init__(self, view: IndexView, applier: Applier) -> None:
+    def __init__(self, view: IndexView, applier: Applier, max_payload: Callable[[], int]) -> None:
         self._view = view
         self._applier = applier
+        self._max_payload = max_payload
 
     async def delete(self, collection: str, request: questions.DeleteRequest) -> answers.DeleteReply:
         """Remove events; what could not be found is named."""
         await self._must_exist(collection)
         ids = list(dict.fromkeys(request.ids))
+        self._must_fit(ids)
         removed = await self._publish_and_await(collection, Deletion(ids=ids))
         gone = removed if isinstance(removed, list) else []
         return answers.DeleteReply(deleted=gone, missing=[one for one in ids if one not in set(gone)])
@@ -40,6 +45,18 @@ class Remover:
             )
         removed = await self._publish_and_await(collection, Deletion(all=True))
         return answers.ClearReply(deleted=removed if isinstance(removed, int) else 0)
+
+    def _must_fit(self, ids: list[str]) -> None:
+        """Before anything is removed: will the reply that names these ids fit?"""
+        room = int(self._max_payload() * REPLY_SHARE_OF_MAX_PAYLOAD) - _REPLY_MARGIN_BYTES
+        size = 0
+        for count, one in enumerate(ids):
+            size += len(one) + 3
+            if size > room:
+                raise QuestionFailed(
+                    ErrorReason.TOO_LARGE,
+                    f"the reply would not fit the server's max_payload: ask for at most {count} ids",
+                )
 
     async def _must_exist(self, collection: str) -> None:
         """As the view's; but what the log has already may begin the collection, so look once more then."""

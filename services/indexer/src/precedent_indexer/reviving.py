@@ -2,8 +2,10 @@
 
 import base64
 import secrets
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
+from precedent_indexer.decoding import Delete, decode
 from precedent_indexer.errors import JetStreamRefused, QuestionFailed
 from precedent_indexer.view import IndexView
 from precedent_schemas import codec, dead_letters, questions
@@ -45,11 +47,11 @@ class Republisher(Protocol):
 class Reviver:
     """Looks after what was refused."""
 
-    def __init__(self, view: IndexView, archive: Archive, log: Republisher, max_payload: int) -> None:
+    def __init__(self, view: IndexView, archive: Archive, log: Republisher, max_payload: Callable[[], int]) -> None:
         self._view = view
         self._archive = archive
         self._log = log
-        self._room = int(max_payload * REPLY_SHARE_OF_MAX_PAYLOAD) - 1024
+        self._max_payload = max_payload
 
     async def page(self, _collection: str, request: questions.DeadListRequest) -> dead_letters.DeadListReply:
         """One page, newest first; the cursor is the sequence that it ends with."""
@@ -58,12 +60,13 @@ class Reviver:
         originals = [seq for seq in self._archive.originals() if before is None or seq < before]
         page: list[DeadLetter] = []
         size = 0
+        room = int(self._max_payload() * REPLY_SHARE_OF_MAX_PAYLOAD) - 1024
         for seq in originals:
             letter = await self._archive.letter(seq)
             if letter is None:
                 continue
             size += len(codec.encode(letter)) + 1
-            if page and (len(page) == request.limit or size >= self._room):
+            if page and (len(page) == request.limit or size >= room):
                 return dead_letters.DeadListReply(dead_letters=page, cursor=str(page[-1].seq))
             page.append(letter)
         return dead_letters.DeadListReply(dead_letters=page)
@@ -105,6 +108,7 @@ class Reviver:
         # The original first: a dead letter whose original is gone can still be seen and dropped again.
         await self._view.source.erase([seq])
         await self._archive.remove(seq)
+        self._view.progress.forget(seq)
 
     async def _find(self, seqs: list[int]) -> tuple[list[DeadLetter], list[int]]:
         await self._archive.refresh()
@@ -134,8 +138,17 @@ class Reviver:
         else:
             return None
         if newest <= letter.seq:
-            return None
+            return await self._deleted_since(subject.collection, body, letter.seq)
         return f"its id has a later revision, {newest}: replay with force to put the older one in its place"
+
+    async def _deleted_since(self, collection: str, body: dict[str, Any], seq: int) -> str | None:
+        """The same for an id that was deleted since; None where it was not."""
+        async for message in self._view.source.deletions(collection, seq):
+            operation = decode(message)
+            ids = {body.get("id"), body.get("event_id")}
+            if isinstance(operation, Delete) and (operation.ids is None or not ids.isdisjoint(operation.ids)):
+                return f"its id was deleted since, at {operation.seq}: replay with force to bring it back"
+        return None
 
 
 def _read_cursor(cursor: str | None) -> int | None:

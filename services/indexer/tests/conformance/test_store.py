@@ -306,3 +306,26 @@ def test_a_broken_segment_is_noticed_when_opened(tmp_path: Path) -> None:
         segment.write_bytes(b"broken")
     with pytest.raises(IndexBroken, match="cannot be opened"):
         ChromaStore.open(tmp_path)
+
+
+def test_revisions_make_no_event_unfindable(store: VectorStore) -> None:
+    """After many ids were revised, each event is still found by its own vector, revised itself or not."""
+    revision = [0] * 300
+
+    def put(number: int, seq: int) -> None:
+        revision[number] = seq
+        one = replace(row(f"e{number}", seq), seqs=(1, seq) if seq > 1 else (1,))
+        store.write(C, Writes(rows={one.event.id: (one, unit(1000 * number + seq))}))
+
+    for number in range(300):
+        put(number, 1)
+    for seq in (2, 3, 4):
+        for number in range(120):
+            put(number, seq)
+    assert store.count(C) == 300
+    lost = [
+        number
+        for number, seq in enumerate(revision)
+        if f"e{number}" not in {one for one, _ in store.nearest_ids(C, unit(1000 * number + seq), 10, None)}
+    ]
+    assert lost == []

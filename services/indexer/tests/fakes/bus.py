@@ -30,6 +30,8 @@ class FakeBus(Bus):
         self.stored: list[tuple[str, bytes, dict[str, str]]] = []
         self.handlers: dict[str, PacketHandler] = {}
         self.on_reconnect = []
+        self.payload_limit = 1024 * 1024
+        self.known_ids: set[str] = set()
         self.services: list[dict[str, Any]] = []
 
     def answer(self, verb: str, *answers: Answer) -> None:
@@ -61,10 +63,21 @@ class FakeBus(Bus):
         found: Packet = self._look_up(subject, data)
         return found
 
-    async def publish_to_stream(self, subject: str, data: bytes, headers: dict[str, str]) -> int:
-        """Keep it; its place among what was stored."""
-        self.stored.append((subject, data, headers))
-        return len(self.stored)
+    async def request_raw(self, subject: str, data: bytes) -> Packet:
+        """What the table says."""
+        return await self.request(subject, data)
+
+    @property
+    def max_payload(self) -> int:
+        """As a server has it by default."""
+        return self.payload_limit
+
+    async def publish_once(self, subject: str, data: bytes, headers: dict[str, str]) -> tuple[int, bool]:
+        """Keep it, unless its message id is known; its place among what was stored."""
+        if headers.get("Nats-Msg-Id") in self.known_ids:
+            return len(self.stored), True
+        self.stored.append((subject, data, dict(headers)))
+        return len(self.stored), False
 
     async def subscribe(self, subject: str, handler: PacketHandler) -> Callable[[], Awaitable[None]]:
         """Keep the handler, so that a test can call it."""

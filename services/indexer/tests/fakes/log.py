@@ -45,6 +45,12 @@ class FakeLog:
         """Store a deletion, as another indexer would have."""
         return self.publish(deletion_subject(collection), encode_log_message(deletion))
 
+    async def deletions(self, collection: str, after_seq: int) -> AsyncIterator[LogMessage]:
+        """The deletions of a collection."""
+        for seq, one in sorted(self.messages.items()):
+            if seq > after_seq and one.subject == deletion_subject(collection):
+                yield one
+
     def lose(self, seq: int) -> None:
         """Make a message vanish before anybody has seen it."""
         self.messages.pop(seq, None)

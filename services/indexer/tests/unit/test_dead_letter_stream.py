@@ -16,6 +16,9 @@ GET = "$JS.API.DIRECT.GET.SECURITY_DEAD_LETTERS"
 DELETE = "STREAM.MSG.DELETE.SECURITY_DEAD_LETTERS"
 
 
+CREATED = "2026-01-01T00:00:00.000000001Z"
+
+
 class DeadBus(FakeBus):
     """A server that keeps what is stored and gives it back."""
 
@@ -48,7 +51,7 @@ class DeadBus(FakeBus):
 
 async def test_the_original_is_kept_as_it_was() -> None:
     """Bytes, subject, headers and count of deliveries come back; no `Nats-` header is copied."""
-    letters = JetStreamDeadLetters(DeadBus())
+    letters = JetStreamDeadLetters(DeadBus(), CREATED)
     headers = {"traceparent": ["00-1"], "Nats-Msg-Id": ["m"], "nats-expected-stream": ["x"]}
     refused = message(17, b"\xff\x00{", headers=headers, deliveries=3)
     await letters.put(refused, NO)
@@ -64,8 +67,8 @@ async def test_the_original_is_kept_as_it_was() -> None:
 async def test_subject_and_message_id() -> None:
     """The subject names collection and reason; the id makes a repeat within the duplicate window one message."""
     bus = DeadBus()
-    await JetStreamDeadLetters(bus).put(message(17, b"{"), NO)
-    await JetStreamDeadLetters(bus).put(message(18, b"{", subject="security.events.v1.X\u202e.auth"), NO)
+    await JetStreamDeadLetters(bus, CREATED).put(message(17, b"{"), NO)
+    await JetStreamDeadLetters(bus, CREATED).put(message(18, b"{", subject="security.events.v1.X\u202e.auth"), NO)
     assert [subject for subject, _, _ in bus.stored] == [
         "security.dead.v1.incidents.invalid",
         "security.dead.v1._.invalid",
@@ -78,7 +81,7 @@ async def test_a_message_refused_again_is_one_dead_letter() -> None:
     """Also long after the duplicate window, and for a process that was started since."""
     bus = DeadBus()
     for _ in range(2):
-        letters = JetStreamDeadLetters(bus)
+        letters = JetStreamDeadLetters(bus, CREATED)
         await letters.put(message(17, b"{"), NO)
         await letters.put(message(17, b"{"), NO)
     assert len(bus.stored) == await letters.count() == 1
@@ -87,7 +90,7 @@ async def test_a_message_refused_again_is_one_dead_letter() -> None:
 async def test_what_is_removed_is_forgotten() -> None:
     """It is erased from the stream, listed no more, and found no more; the others stay, newest first."""
     bus = DeadBus()
-    letters = JetStreamDeadLetters(bus)
+    letters = JetStreamDeadLetters(bus, CREATED)
     for seq in (17, 18, 19):
         await letters.put(message(seq, b"{"), NO)
     await letters.refresh()
@@ -104,9 +107,42 @@ async def test_what_somebody_else_put_there_hurts_nobody() -> None:
     bus.stored.append(("security.dead.v1.x.y", b"?", {"Precedent-Stream-Seq": "-1"}))
     nonsense = {"Precedent-Stream-Seq": "5", "Precedent-Reason": "?", "Precedent-Headers": "!", "Precedent-Detail": "d"}
     bus.stored.append(("security.dead.v1.x.y", b"?", nonsense))
-    letters = JetStreamDeadLetters(bus)
+    letters = JetStreamDeadLetters(bus, CREATED)
     await letters.refresh()
     assert letters.originals() == [5]
     letter = await letters.letter(5)
     assert letter is not None
     assert (letter.reason, letter.headers, letter.deliveries) == (DeadReason.UNPROCESSABLE, {}, 0)
+
+
+async def test_dead_letters_of_an_older_log_mean_nothing_now() -> None:
+    """Sequences of a log that was made anew are not confused with those of the one before."""
+    bus = DeadBus()
+    await JetStreamDeadLetters(bus, CREATED).put(message(17, b"old"), NO)
+    bus.known_ids.add("dead:17")
+    letters = JetStreamDeadLetters(bus, "2026-02-01T00:00:00Z")
+    await letters.refresh()
+    assert letters.originals() == []
+    assert letters.refusals() == {}
+    await letters.put(message(17, b"new"), NO)
+    assert [data for _, data, _ in bus.stored] == [b"old", b"new"]
+    assert bus.stored[1][2]["Nats-Msg-Id"].startswith("dead:17:")
+
+
+async def test_headers_beyond_the_servers_limit_are_left_out() -> None:
+    """The largest go, the others stay, and the dead letter can be written."""
+    bus = DeadBus()
+    headers = {"huge": ["x" * 50_000], "traceparent": ["00-1"]}
+    await JetStreamDeadLetters(bus, CREATED).put(message(17, b"{", headers=headers), NO)
+    packed = bus.stored[0][2]["Precedent-Headers"]
+    assert json.loads(base64.b64decode(packed)) == {"traceparent": ["00-1"]}
+
+
+async def test_bytes_beyond_max_payload_stay_in_the_log() -> None:
+    """A dead letter that the server would cut the connection over is written without them, and says where they are."""
+    bus = DeadBus()
+    bus.payload_limit = 4_096
+    await JetStreamDeadLetters(bus, CREATED).put(message(17, b"x" * 4_000), NO)
+    (_, data, headers) = bus.stored[0]
+    assert data == b""
+    assert "in the log alone" in headers["Precedent-Detail"]

@@ -39,7 +39,7 @@ class Shelf:
             progress=Progress(0),
             workers=InlineWorkers(),
         )
-        self.lister = Lister(view, max_payload)
+        self.lister = Lister(view, lambda: max_payload)
 
     def put(self, seq: int, **fields: Any) -> None:
         """A row; the log ends no earlier."""

@@ -49,3 +49,21 @@ async def test_refusals_are_remembered_up_to_a_number(monkeypatch: pytest.Monkey
     for seq in range(1, 6):
         progress.refuse(seq, NO)
     assert [seq for seq in range(1, 8) if progress.refusal(seq) == NO] == [3, 4, 5]
+
+
+async def test_waiters_are_let_go_when_the_process_ends() -> None:
+    """Who waits for a sequence is told at once that it was not reached."""
+    progress = Progress(1)
+    waiting = asyncio.create_task(progress.reach(5, 3600))
+    await asyncio.sleep(0)
+    progress.let_go()
+    assert await waiting is False
+    assert await progress.reach(1, 0) is True
+
+
+def test_a_forgotten_refusal_is_no_more() -> None:
+    """A dead letter that was dropped refuses nobody."""
+    progress = Progress(1)
+    progress.refuse(1, Refusal(DeadReason.INVALID, "x"))
+    progress.forget(1)
+    assert progress.refusal(1) is None

@@ -40,7 +40,7 @@ def remover_of(indexer: FakeIndexer) -> Remover:
         progress=indexer.progress,
         workers=InlineWorkers(),
     )
-    return Remover(view, indexer.applier)
+    return Remover(view, indexer.applier, lambda: 1024 * 1024)
 
 
 async def test_delete_names_what_is_gone_and_what_was_not_there(indexer: FakeIndexer) -> None:

@@ -17,6 +17,7 @@ from chromadb.config import Settings as ChromaSettings
 from chromadb.errors import ChromaError, NotFoundError
 
 from precedent_indexer.errors import IndexBroken, StoreUnavailable
+from precedent_indexer.gate import Gate
 from precedent_indexer.ports import Identity, Vector, Vectors, Where, Writes
 from precedent_indexer.records import (
     Metadata,
@@ -61,6 +62,7 @@ class ChromaStore:
     def __init__(self, client: ClientAPI) -> None:
         self._client = client
         self._open: dict[str, Collection] = {}
+        self._gate = Gate()
 
     @classmethod
     def open(cls, directory: Path) -> "ChromaStore":
@@ -73,7 +75,9 @@ class ChromaStore:
             store = cls(open_client(directory))
             store.identity()
             store.probe()
-        except Exception as error:  # Chroma raises bare exceptions of many kinds over broken files
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # Chroma raises of many kinds over broken files, a panic of its core among them
             raise IndexBroken(f"the index in {directory} cannot be opened: {type(error).__name__}") from error
         return store
 
@@ -134,7 +138,7 @@ class ChromaStore:
     def rows(self, collection: str, ids: Sequence[str]) -> dict[str, Row]:
         """Those of `ids` that are there."""
         found: dict[str, Row] = {}
-        with _translated(f"read collection {collection}"):
+        with self._gate.reading(), _translated(f"read collection {collection}"):
             events = self._find(collection)
             if events is None:
                 return found
@@ -145,7 +149,7 @@ class ChromaStore:
 
     def vector(self, collection: str, event_id: str) -> Vector | None:
         """The stored vector of one event."""
-        with _translated(f"read collection {collection}"):
+        with self._gate.reading(), _translated(f"read collection {collection}"):
             events = self._find(collection)
             got: Any = events.get(ids=[event_id], include=["embeddings"])["embeddings"] if events else ()
             return np.asarray(got[0], dtype=np.float32) if len(got) else None
@@ -189,12 +193,18 @@ class ChromaStore:
 
     def _upsert_rows(self, events: Collection, writes: Writes) -> None:
         for part in _parts(list(writes.rows.items()), _WRITE_ROWS):
-            events.upsert(
-                ids=[event_id for event_id, _ in part],
-                embeddings=np.stack([vector for _, (_, vector) in part]),
-                documents=[row_document(row) for _, (row, _) in part],
-                metadatas=[row_metadata(row) for _, (row, _) in part],
-            )
+            revised = [event_id for event_id, (row, _) in part if len(row.seqs) > 1]
+            # A vector that is moved in place tears its old neighbours out of the graph: removed first, it is added
+            # like a new one. A crash between the two is mended when the message comes again.
+            with self._gate.writing() if revised else contextlib.nullcontext():
+                if revised:
+                    events.delete(ids=revised)
+                events.upsert(
+                    ids=[event_id for event_id, _ in part],
+                    embeddings=np.stack([vector for _, (_, vector) in part]),
+                    documents=[row_document(row) for _, (row, _) in part],
+                    metadatas=[row_metadata(row) for _, (row, _) in part],
+                )
 
     def remove(self, collection: str, events: Sequence[str], outcomes: Sequence[str]) -> None:
         """Remove these events and these outcomes; unknown ids are no error."""
@@ -221,7 +231,7 @@ class ChromaStore:
 
     def nearest(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[Row, float]]:
         """Up to `n` rows nearest to `vector` with their cosine similarity, best first."""
-        with _translated(f"search collection {collection}"):
+        with self._gate.reading(), _translated(f"search collection {collection}"):
             events = self._find(collection)
             if events is None:
                 return []
@@ -237,7 +247,7 @@ class ChromaStore:
 
     def nearest_ids(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[str, float]]:
         """The same with ids alone."""
-        with _translated(f"search collection {collection}"):
+        with self._gate.reading(), _translated(f"search collection {collection}"):
             events = self._find(collection)
             if events is None:
                 return []
@@ -249,7 +259,7 @@ class ChromaStore:
 
     def vectors(self, collection: str, where: Where | None, limit: int | None) -> tuple[list[str], Vectors]:
         """Ids and vectors of every row that `where` lets pass, at most `limit`."""
-        with _translated(f"scan collection {collection}"):
+        with self._gate.reading(), _translated(f"scan collection {collection}"):
             events = self._find(collection)
             if events is None:
                 return [], np.empty((0, 0), dtype=np.float32)
@@ -262,7 +272,7 @@ class ChromaStore:
         if where is not None and where.metadata is not None:
             clauses.append(where.metadata)
         narrowed = Where({"$and": clauses}, where.contains if where else None)
-        with _translated(f"list collection {collection}"):
+        with self._gate.reading(), _translated(f"list collection {collection}"):
             events = self._find(collection)
             if events is None:
                 return []

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from precedent_indexer.adapters.jetstream_log import next_message, read_stream
+from precedent_indexer.adapters.jetstream_log import next_message, parse_time, read_stream
 from precedent_indexer.adapters.nats_io import Bus
 from precedent_indexer.errors import JetStreamRefused
 from precedent_indexer.ports import LogMessage, Refusal
@@ -17,7 +17,12 @@ from precedent_schemas import subjects
 from precedent_schemas.codec import dump
 from precedent_schemas.dead_letters import DeadLetter
 from precedent_schemas.failures import DeadReason, ascii_detail
+from precedent_schemas.limits import MAX_DEAD_LETTER_BYTES
 
+_MAX_SUBJECT_CHARS: Final = 4_096
+_MAX_PACKED_CHARS: Final = 32_768
+"""Characters of the original headers in base64: the server takes 64 KiB of headers in all."""
+_MARGIN_BYTES: Final = 1_024
 _GONE: Final = frozenset({10037, 10043})
 """JetStream's codes for a message that is not there."""
 
@@ -25,8 +30,11 @@ _GONE: Final = frozenset({10037, 10043})
 class JetStreamDeadLetters:
     """Where refused messages go, and where they are found again."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, log_created: str) -> None:
+        """`log_created`: dead letters from before that moment are of an older log, whose sequences mean nothing now."""
         self._bus = bus
+        self._log_created = log_created
+        self._since = parse_time(log_created)
         self._of_original: dict[int, list[int]] = {}
         self._refusals: dict[int, Refusal] = {}
         self._read_up_to = 0
@@ -36,20 +44,37 @@ class JetStreamDeadLetters:
         await self.refresh()
         if message.seq in self._of_original:
             return
-        original = {name: values for name, values in message.headers.items() if not name.lower().startswith("nats-")}
         headers = {
             subjects.MSG_ID_HEADER: f"dead:{message.seq}",
             subjects.REASON_HEADER: str(refusal.reason),
             subjects.DETAIL_HEADER: ascii_detail(refusal.detail),
             subjects.STREAM_SEQ_HEADER: str(message.seq),
-            subjects.SUBJECT_HEADER: "".join(char if "!" <= char <= "~" else "?" for char in message.subject),
+            subjects.SUBJECT_HEADER: _printable(message.subject)[:_MAX_SUBJECT_CHARS],
             subjects.DELIVERIES_HEADER: str(message.deliveries),
-            subjects.ORIGINAL_HEADERS_HEADER: base64.b64encode(dump(original)).decode(),
+            subjects.ORIGINAL_HEADERS_HEADER: _packed(message.headers),
         }
-        collection = subjects.collection_of(message.subject)
-        await self._bus.publish_to_stream(
-            subjects.dead_letter_subject(collection, refusal.reason), message.data, headers
-        )
+        subject = subjects.dead_letter_subject(subjects.collection_of(message.subject), refusal.reason)
+        data = message.data
+        if len(data) + sum(len(name) + len(value) + 4 for name, value in headers.items()) > self._room:
+            # The server would cut the connection over it, again and again: the bytes stay where they are, in the log.
+            data = b""
+            headers[subjects.DETAIL_HEADER] = ascii_detail(
+                f"[larger than the server's max_payload: the bytes are in the log alone] {refusal.detail}"
+            )
+        _, had_one = await self._bus.publish_once(subject, data, headers)
+        if had_one and not await self._is_known(message.seq):
+            # The stream remembers the message id of an older log's sequence; this one is another message.
+            headers[subjects.MSG_ID_HEADER] = f"dead:{message.seq}:{self._log_created}"
+            await self._bus.publish_once(subject, data, headers)
+
+    @property
+    def _room(self) -> int:
+        """Bytes of headers and payload that one dead letter may have."""
+        return min(MAX_DEAD_LETTER_BYTES, self._bus.max_payload) - _MARGIN_BYTES
+
+    async def _is_known(self, original: int) -> bool:
+        await self.refresh()
+        return original in self._of_original
 
     async def count(self) -> int:
         """Messages in the dead-letter stream."""
@@ -60,7 +85,7 @@ class JetStreamDeadLetters:
         last = (await self._state())["last_seq"]
         async for letter in read_stream(self._bus, subjects.DEAD_LETTERS_STREAM, self._read_up_to + 1, last):
             original = _original_seq(letter.headers)
-            if original is not None:
+            if original is not None and letter.stored_at >= self._since:
                 self._of_original.setdefault(original, []).append(letter.seq)
                 self._refusals[original] = Refusal(
                     _reason(letter.headers), _header(letter.headers, subjects.DETAIL_HEADER)
@@ -103,6 +128,18 @@ class JetStreamDeadLetters:
         info = await self._bus.api(f"STREAM.INFO.{subjects.DEAD_LETTERS_STREAM}")
         state: dict[str, int] = info["state"]
         return state
+
+
+def _printable(text: str) -> str:
+    return "".join(char if "!" <= char <= "~" else "?" for char in text)
+
+
+def _packed(headers: Mapping[str, list[str]]) -> str:
+    """The original headers in base64; where they do not fit beside the others, the largest are left out."""
+    kept = {name: values for name, values in headers.items() if not name.lower().startswith("nats-")}
+    while len(packed := base64.b64encode(dump(kept))) > _MAX_PACKED_CHARS:
+        del kept[max(kept, key=lambda name: len(name) + sum(map(len, kept[name])))]
+    return packed.decode()
 
 
 def _header(headers: Mapping[str, list[str]], name: str) -> str:

@@ -38,6 +38,15 @@ class JetStreamLog:
         async for message in read_stream(self._bus, subjects.EVENTS_STREAM, first, last):
             yield message
 
+    async def deletions(self, collection: str, after_seq: int) -> AsyncIterator[LogMessage]:
+        """The deletions of a collection behind `after_seq`, in order."""
+        seq = after_seq + 1
+        while message := await next_message(
+            self._bus, subjects.EVENTS_STREAM, seq, subjects.deletion_subject(collection)
+        ):
+            yield message
+            seq = message.seq + 1
+
     async def publish_deletion(self, collection: str, deletion: Deletion) -> int:
         """Write a deletion; its sequence."""
         headers = {subjects.MSG_ID_HEADER: f"deletion:{secrets.token_hex(16)}"}
@@ -83,14 +92,14 @@ async def read_stream(bus: Bus, stream: str, first: int, last: int) -> AsyncIter
         seq = message.seq + 1
 
 
-async def next_message(bus: Bus, stream: str, seq: int) -> LogMessage | None:
-    """The first message of a stream at `seq` or behind it.
+async def next_message(bus: Bus, stream: str, seq: int, subject: str = ">") -> LogMessage | None:
+    """The first message of a stream at `seq` or behind it, on `subject`.
 
     Raises:
         BusUnavailable: the stream does not answer.
     """
-    request = json.dumps({"seq": seq, "next_by_subj": ">"}).encode()
-    packet = await bus.request(f"$JS.API.DIRECT.GET.{stream}", request)
+    request = json.dumps({"seq": seq, "next_by_subj": subject}).encode()
+    packet = await bus.request_raw(f"$JS.API.DIRECT.GET.{stream}", request)
     found = packet.headers.get("Nats-Sequence")
     if found is None:
         if packet.headers.get("Status") == "404":
@@ -102,7 +111,7 @@ async def next_message(bus: Bus, stream: str, seq: int) -> LogMessage | None:
         subject=packet.headers["Nats-Subject"],
         data=packet.data,
         headers=message_headers(packet),
-        stored_at=_parse_time(packet.headers["Nats-Time-Stamp"]),
+        stored_at=parse_time(packet.headers["Nats-Time-Stamp"]),
     )
 
 
@@ -111,7 +120,12 @@ def message_headers(packet: Packet) -> Mapping[str, list[str]]:
     return {name: [value] for name, value in packet.headers.items() if name.lower() not in _SERVER_HEADERS}
 
 
-def _parse_time(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
+    """A time as the server writes it, cut to the microsecond.
+
+    Raises:
+        BusUnavailable: it is none.
+    """
     whole, _, fraction = text.rstrip("Z").partition(".")
     # Cut, never rounded: the consumer's nanoseconds are cut in the same way.
     with contextlib.suppress(ValueError):

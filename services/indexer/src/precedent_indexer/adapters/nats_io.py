@@ -52,6 +52,9 @@ class Bus:
         self._rejected: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once the connection is closed for good."""
+        self._raw_prefix = ""
+        self._raw_count = 0
+        self._raw_answers: dict[str, asyncio.Future[Packet]] = {}
         self.on_reconnect: list[Callable[[], None]] = []
 
     @classmethod
@@ -157,6 +160,35 @@ class Bus:
             raise BusUnavailable(f"no answer on {subject}: {type(error).__name__}") from error
         return _packet(answer)
 
+    async def request_raw(self, subject: str, data: bytes) -> Packet:
+        """As `request`, for answers that are somebody's messages: their headers mean nothing to the connection.
+
+        The library takes a header `Status: 503` of any answer for "nobody listens", and a publisher may send one.
+
+        Raises:
+            BusUnavailable: nobody answered in time.
+        """
+        if not self._raw_prefix:
+            self._raw_prefix = self.new_inbox()
+            await self.subscribe(f"{self._raw_prefix}.*", self._take_raw)
+        self._raw_count += 1
+        reply = f"{self._raw_prefix}.{self._raw_count}"
+        answer: asyncio.Future[Packet] = asyncio.get_running_loop().create_future()
+        self._raw_answers[reply] = answer
+        try:
+            await self.publish(subject, data, reply=reply)
+            async with asyncio.timeout(API_TIMEOUT_S):
+                return await answer
+        except TimeoutError as error:
+            raise BusUnavailable(f"no answer on {subject}: timeout") from error
+        finally:
+            del self._raw_answers[reply]
+
+    async def _take_raw(self, packet: Packet) -> None:
+        answer = self._raw_answers.get(packet.subject)
+        if answer is not None and not answer.done():
+            answer.set_result(packet)
+
     async def api(self, verb: str, body: object = None) -> dict[str, Any]:
         """One request to the JetStream API, such as `STREAM.INFO.<name>`.
 
@@ -171,7 +203,11 @@ class Bus:
         return found
 
     async def publish_to_stream(self, subject: str, data: bytes, headers: dict[str, str]) -> int:
-        """Store a message; its sequence once the stream has it.
+        """Store a message; its sequence once the stream has it."""
+        return (await self.publish_once(subject, data, headers))[0]
+
+    async def publish_once(self, subject: str, data: bytes, headers: dict[str, str]) -> tuple[int, bool]:
+        """Store a message; its sequence, and whether the stream had one with its message id already.
 
         Raises:
             BusUnavailable: no acknowledgement came; it may be stored nevertheless.
@@ -179,7 +215,7 @@ class Bus:
         """
         answer = json.loads((await self.request(subject, data, headers=headers)).data)
         _raise_refusal(subject, answer)
-        return int(answer["seq"])
+        return int(answer["seq"]), bool(answer.get("duplicate", False))
 
     async def subscribe(self, subject: str, handler: PacketHandler) -> Callable[[], Awaitable[None]]:
         """Hand every message on `subject` to `handler`, one at a time; the result unsubscribes."""
