@@ -84,7 +84,7 @@ async def fill(precedent: Precedent) -> Receipt:
 
 
 def show(question: str, why: str, answer: SearchReply) -> None:
-    """One question and its answer as a table."""
+    """One question, why it is asked, and its answer as a table."""
     caption = (
         f"covers the log up to {answer.indexed_seq} of {answer.stream_seq}, "
         f"model {answer.model.name} ({answer.model.fingerprint})"
@@ -105,8 +105,9 @@ def show(question: str, why: str, answer: SearchReply) -> None:
             escape(textwrap.shorten(hit.event.text, TEXT_CHARS, placeholder=" …")),
             _decided(hit),
         )
+    console.print(f"[dim]{escape(why)}[/dim]")
     console.print(table)
-    console.print(f"[dim]{escape(why)}[/dim]\n")
+    console.print()
 
 
 def _decided(hit: Hit) -> str:
@@ -131,7 +132,7 @@ def show_commands(url: str) -> None:
     console.rule("the same from a shell")
     for command in (
         'nats pub security.events.v1.incidents.auth.brute_force \'{"text": "5000 failed logins for admin in 30 s"}\'',
-        'nats req security.index.v1.incidents.search \'{"text": "login attack", "k": 3}\'',
+        'nats req security.index.v1.incidents.search \'{"text": "thousands of failed admin logins", "k": 3}\'',
         'nats req security.index.v1.incidents.list \'{"limit": 3, "filter": {"severity": {"min": 5}}}\'',
         "nats req security.index.v1.stats ''",
         "nats micro info indexer",
