@@ -67,7 +67,7 @@ async def fill(texts: list[str]) -> dict[str, float]:
     applier = Applier(
         store=index.store,
         embedding=Embedding(events=synthetic, questions=synthetic, workers=workers, cache_entries=0),
-        dead_letters=JetStreamDeadLetters(bus),
+        dead_letters=JetStreamDeadLetters(bus, log.created),
         source=source,
         workers=workers,
         max_collections=chosen.precedent_max_collections,
