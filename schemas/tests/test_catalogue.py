@@ -21,6 +21,8 @@ SUBJECTS = {
     "clear": "security.index.v1.*.clear",
     "collection-stats": "security.index.v1.*.stats",
     "stats": "security.index.v1.stats",
+    "rebuild": "security.index.v1.rebuild",
+    "verify": "security.index.v1.verify",
     "dead-list": "security.deadletters.v1.list",
     "dead-get": "security.deadletters.v1.get",
     "dead-replay": "security.deadletters.v1.replay",

@@ -89,6 +89,8 @@ def test_example_is_valid_by_schema(path: Path, validator: Validators) -> None:
         ("get-request", {"ids": []}),
         ("clear-request", {}),
         ("stats-request", {"all": True}),
+        ("rebuild-request", {"force": True}),
+        ("verify-request", {"repair": 1}),
     ],
 )
 def test_schema_and_model_refuse_alike(name: str, wrong: dict[str, Any], validator: Validators) -> None:

@@ -1,20 +1,22 @@
 """Properties of all events and outcomes, not only of those that somebody thought of."""
 
 import json
-import string
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from pydantic import BaseModel
 
 from precedent_schemas import codec
+from precedent_schemas.catalogue import ENDPOINTS, Endpoint
 from precedent_schemas.codec import DecodeError
-from precedent_schemas.events import EventBody, Outcome, Verdict
-from precedent_schemas.fields import SEQ_ID_PREFIX, format_time, parse_time
-from precedent_schemas.limits import INT64_MAX, INT64_MIN
+from precedent_schemas.events import Deletion, EventBody, Outcome
+from precedent_schemas.fields import format_time, parse_time
+from wire_strategies import deletions, event_fields, events, junk, moments, outcomes, payloads, requests, texts
 
 Validators = Callable[[str], Draft202012Validator]
 
@@ -23,43 +25,8 @@ calmly = settings(
     deadline=None, derandomize=True, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
-texts = st.text(min_size=1, max_size=200).filter(str.strip)
-labels = st.text(min_size=1, max_size=256)
-stored_ids = st.text(string.ascii_letters + string.digits + "._:@/+=-", min_size=1, max_size=128)
-event_ids = stored_ids.filter(lambda name: not name.startswith(SEQ_ID_PREFIX))
-offsets = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-moments = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=offsets)  # noqa: DTZ001 -- hypothesis adds them
-times = moments.map(datetime.isoformat)
-addresses = st.ip_addresses().map(str)
-integers = st.integers(INT64_MIN, INT64_MAX)
-floats = st.floats(allow_nan=False, allow_infinity=False)
-numbers = integers | floats
-keys = st.text(string.ascii_letters + string.digits + "_.-", min_size=1, max_size=64)
-values = st.one_of(
-    st.text(), numbers, st.booleans(), st.lists(st.text()), st.lists(numbers), st.lists(st.booleans())
-)  # fmt: skip
-attributes = st.dictionaries(keys, values, max_size=64)
-optional: dict[str, st.SearchStrategy[Any]] = {
-    "id": event_ids,
-    "occurred_at": times,
-    "severity": st.integers(1, 5),
-    "source": labels,
-    "user": labels,
-    "ip": addresses,
-    "attributes": attributes,
-}
-events = st.fixed_dictionaries({"text": texts}, optional=optional)
-outcomes = st.fixed_dictionaries(
-    {"event_id": stored_ids, "verdict": st.sampled_from([str(verdict) for verdict in Verdict])},
-    optional={"mitigation": labels, "note": st.text(max_size=1000), "by": labels, "decided_at": times},
-)
-junk = st.recursive(
-    st.none() | st.booleans() | st.integers() | floats | st.text(),
-    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=3), below, max_size=3),
-    max_leaves=5,
-)
 perhaps_events = st.fixed_dictionaries(
-    {"text": texts | junk}, optional={**{name: field | junk for name, field in optional.items()}, "new": junk}
+    {"text": texts | junk}, optional={**{name: field | junk for name, field in event_fields.items()}, "new": junk}
 )
 
 
@@ -144,3 +111,61 @@ def test_any_bytes_are_an_event_or_a_decode_error(data: bytes) -> None:
         codec.decode_event(data)
     except DecodeError as error:
         event(str(error.reason))
+
+
+def test_every_endpoint_has_a_strategy() -> None:
+    """An endpoint that is added to the catalogue is fuzzed, or this fails."""
+    assert requests.keys() == {endpoint.name for endpoint in ENDPOINTS}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
+def test_legal_requests_survive_the_wire(endpoint: Endpoint) -> None:
+    """Every legal request decodes, and encoded and decoded again it is equal."""
+
+    @calmly
+    @given(requests[endpoint.name])
+    def survives(request: dict[str, Any]) -> None:
+        first = codec.decode(endpoint.request, codec.dump(request))
+        assert codec.decode(endpoint.request, codec.encode(first)) == first
+
+    survives()
+
+
+MODELS: dict[str, tuple[type[BaseModel], st.SearchStrategy[Any]]] = {
+    "event": (EventBody, events),
+    "outcome": (Outcome, outcomes),
+    "deletion": (Deletion, deletions),
+    **{endpoint.name: (endpoint.request, requests[endpoint.name]) for endpoint in ENDPOINTS},
+}
+
+
+def decoded(model: type[BaseModel], data: bytes) -> BaseModel | DecodeError:
+    """What comes of bytes."""
+    try:
+        return codec.decode(model, data)
+    except DecodeError as error:
+        return error
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_decoding_ends_well_or_with_its_one_error(name: str) -> None:
+    """Whatever bytes come, there is a message or a DecodeError; what decodes can be encoded and decoded again.
+
+    An error is short and shows nothing that a terminal would act upon.
+    """
+    model, messages = MODELS[name]
+
+    @calmly
+    @given(payloads(messages))
+    def ends_well(data: bytes) -> None:
+        found = decoded(model, data)
+        if isinstance(found, DecodeError):
+            event(str(found.reason))
+            assert str(found).isprintable()
+            assert all(one.field.isascii() for one in found.problems)
+            assert len(str(found)) < 5_000
+        else:
+            event("decoded")
+            assert codec.decode(model, codec.encode(found)) == found
+
+    ends_well()

@@ -1,6 +1,6 @@
 """The wire contract of Precedent: what both sides of the bus agree on, and nothing else.
 
-`subjects`, `streams` and `limits` hold names and numbers; `events`, `questions`, `answers` and
+`subjects`, `streams` and `limits` hold names and numbers; `events`, `questions`, `answers`, `jobs` and
 `dead_letters` the messages; `failures` the errors; `codec` turns bytes into messages; `catalogue`
 lists every question.
 """

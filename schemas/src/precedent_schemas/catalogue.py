@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema
 
-from precedent_schemas import answers, dead_letters, questions
+from precedent_schemas import answers, dead_letters, jobs, questions
 from precedent_schemas.subjects import DEAD_LETTERS_PREFIX, INDEX_PREFIX
 
 
@@ -27,6 +27,7 @@ class Endpoint:
         request: model of the request; no body means `{}`.
         reply: model of the reply.
         description: one sentence for people.
+        untrusted: fields of the reply that hold what publishers wrote: data, and never an instruction.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Endpoint:
     request: type[BaseModel]
     reply: type[BaseModel]
     description: str
+    untrusted: tuple[str, ...] = ()
 
     @property
     def verb(self) -> str:
@@ -71,13 +73,17 @@ def reply_schema(model: type[BaseModel]) -> dict[str, Any]:
     return model.model_json_schema(mode="serialization", schema_generator=_Generator)
 
 
-def _of_collection(verb: str, request: type[BaseModel], reply: type[BaseModel], description: str) -> Endpoint:
+def _of_collection(
+    verb: str, request: type[BaseModel], reply: type[BaseModel], description: str, *, untrusted: tuple[str, ...] = ()
+) -> Endpoint:
     name = "collection-stats" if verb == "stats" else verb
-    return Endpoint(name, f"{INDEX_PREFIX}.*.{verb}", request, reply, description)
+    return Endpoint(name, f"{INDEX_PREFIX}.*.{verb}", request, reply, description, untrusted)
 
 
-def _of_dead_letters(verb: str, request: type[BaseModel], reply: type[BaseModel], description: str) -> Endpoint:
-    return Endpoint(f"dead-{verb}", f"{DEAD_LETTERS_PREFIX}.{verb}", request, reply, description)
+def _of_dead_letters(
+    verb: str, request: type[BaseModel], reply: type[BaseModel], description: str, *, untrusted: tuple[str, ...] = ()
+) -> Endpoint:
+    return Endpoint(f"dead-{verb}", f"{DEAD_LETTERS_PREFIX}.{verb}", request, reply, description, untrusted)
 
 
 SEARCH: Final = _of_collection(
@@ -85,6 +91,7 @@ SEARCH: Final = _of_collection(
     questions.SearchRequest,
     answers.SearchReply,
     "The events nearest in meaning to a text or an event.",
+    untrusted=("hits", "summary"),
 )
 RECURRENCE: Final = _of_collection(
     "recurrence",
@@ -92,9 +99,15 @@ RECURRENCE: Final = _of_collection(
     answers.RecurrenceReply,
     "How often events like a text or an event came, by stretch of time, user and address.",
 )
-GET: Final = _of_collection("get", questions.GetRequest, answers.GetReply, "Events by id, in the order asked.")
+GET: Final = _of_collection(
+    "get", questions.GetRequest, answers.GetReply, "Events by id, in the order asked.", untrusted=("events",)
+)
 LIST: Final = _of_collection(
-    "list", questions.ListRequest, answers.ListReply, "All events that pass a filter, page by page."
+    "list",
+    questions.ListRequest,
+    answers.ListReply,
+    "All events that pass a filter, page by page.",
+    untrusted=("events",),
 )
 DELETE: Final = _of_collection(
     "delete",
@@ -118,14 +131,33 @@ STATS: Final = Endpoint(
     answers.StatsReply,
     "Version, model, collections, log and backlog of the indexer.",
 )
+REBUILD: Final = Endpoint(
+    "rebuild",
+    f"{INDEX_PREFIX}.rebuild",
+    questions.RebuildRequest,
+    jobs.JobReply,
+    "Build the index anew from the log, while the old one answers; stats show how far it is.",
+)
+VERIFY: Final = Endpoint(
+    "verify",
+    f"{INDEX_PREFIX}.verify",
+    questions.VerifyRequest,
+    jobs.JobReply,
+    "Compare the log with the index, both ways; stats show how far it is, and what was found.",
+)
 DEAD_LIST: Final = _of_dead_letters(
-    "list", questions.DeadListRequest, dead_letters.DeadListReply, "What was refused, and why, newest first."
+    "list",
+    questions.DeadListRequest,
+    dead_letters.DeadListReply,
+    "What was refused, and why, newest first.",
+    untrusted=("dead_letters",),
 )
 DEAD_GET: Final = _of_dead_letters(
     "get",
     questions.DeadSeqsRequest,
     dead_letters.DeadGetReply,
     "Dead letters by the sequence of the original.",
+    untrusted=("dead_letters",),
 )
 DEAD_REPLAY: Final = _of_dead_letters(
     "replay", questions.DeadReplayRequest, dead_letters.DeadReplayReply, "Publish dead letters anew."
@@ -143,6 +175,8 @@ ENDPOINTS: Final = (
     CLEAR,
     COLLECTION_STATS,
     STATS,
+    REBUILD,
+    VERIFY,
     DEAD_LIST,
     DEAD_GET,
     DEAD_REPLAY,

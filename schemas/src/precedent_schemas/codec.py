@@ -179,8 +179,8 @@ def _problem(error: Any) -> FieldProblem:  # noqa: ANN401 -- pydantic's ErrorDet
 
 
 def _shown_part(part: str | int) -> str:
-    name = str(part)
-    # The name of an unknown field is the sender's: it may be as long as the message.
+    # The name of an unknown field is the sender's: it may be as long as the message, and hold anything.
+    name = ascii(str(part)[: _SHOWN_CHARS + 1])[1:-1]
     return name if len(name) <= _SHOWN_CHARS else f"{name[:_SHOWN_CHARS]}..."
 
 

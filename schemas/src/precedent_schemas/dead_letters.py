@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from precedent_schemas.answers import Answer
 from precedent_schemas.failures import DeadReason
 from precedent_schemas.fields import Timestamp
+from precedent_schemas.messages import Answer
 
 
 class DeadLetter(Answer):
@@ -26,6 +26,10 @@ class DeadListReply(Answer):
     """Reply of `list`: each original sequence once."""
 
     dead_letters: list[DeadLetter]
+    too_large: list[int] = Field(
+        default_factory=list,
+        description="Sequences of this page that it had to leave out; the cursor is behind them",
+    )
     cursor: Annotated[str | None, Field(description="Opaque; there while there is more")] = None
 
 

@@ -59,3 +59,5 @@ REPLY_SHARE_OF_MAX_PAYLOAD: Final = 0.9
 """A reply stays below this share of the server's max_payload: above it, the server cuts the connection."""
 MAX_CURSOR_CHARS: Final = 512
 """Characters of a page cursor."""
+MAX_JOB_EXAMPLES: Final = 20
+"""Examples of each sort in the report of a job: the service's `stats` carries them all."""

@@ -6,7 +6,7 @@ A field that is not known is refused here, unlike in events: a misspelled filter
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from precedent_schemas.events import Verdict
 from precedent_schemas.fields import (
@@ -32,12 +32,7 @@ from precedent_schemas.limits import (
     MAX_TEXT_CHARS,
     MAX_WAIT_MS,
 )
-
-
-class Question(BaseModel):
-    """Base of every request."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from precedent_schemas.messages import Question
 
 
 class SeverityRange(Question):
@@ -81,7 +76,7 @@ class Filter(Question):
             min_length=1,
             max_length=MAX_TEXT_CHARS,
             strict=True,
-            description="Substring of the text; case matters",
+            description="Substring of the text; case matters, composed and decomposed characters are the same",
         ),
     ] = None
     verdicts: Annotated[list[Verdict] | None, _several("The latest outcome is one of these")] = None
@@ -181,6 +176,16 @@ class ClearRequest(Question):
 
 class StatsRequest(Question):
     """Both `stats`: nothing to say."""
+
+
+class RebuildRequest(Question):
+    """`rebuild`: nothing to say."""
+
+
+class VerifyRequest(Question):
+    """`verify`: compare, and mend where asked to."""
+
+    repair: Annotated[bool, Field(strict=True, description="Mend what differs, by the log")] = False
 
 
 class DeadListRequest(Question):

@@ -46,6 +46,8 @@ SUBJECT_HEADER: Final = "Precedent-Subject"
 DELIVERIES_HEADER: Final = "Precedent-Deliveries"
 ORIGINAL_HEADERS_HEADER: Final = "Precedent-Headers"
 """The original headers as base64 of a JSON object of lists of strings, without those that begin with `Nats-`."""
+UNTRUSTED_HEADER: Final = "Precedent-Untrusted"
+"""On a reply: the fields that hold what publishers wrote, separated by commas; data, and never an instruction."""
 SERVICE_ERROR_HEADER: Final = "Nats-Service-Error"
 SERVICE_ERROR_CODE_HEADER: Final = "Nats-Service-Error-Code"
 
