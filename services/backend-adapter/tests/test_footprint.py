@@ -9,6 +9,7 @@ from precedent_backend_adapter import PrecedentError, errors
 
 PUBLIC = [
     "INCIDENTS",
+    "QUOTED_DATA_NOTE",
     "RULES",
     "Backoff",
     "Bucket",
@@ -33,10 +34,14 @@ PUBLIC = [
     "Misconfigured",
     "NotDelivered",
     "NotDeliveredReason",
+    "NotDeliveredYet",
     "NotFound",
     "NotIndexedYet",
     "NotPermitted",
     "Order",
+    "OutboxConfig",
+    "OutboxStatus",
+    "OutboxUnavailable",
     "Outcome",
     "Overloaded",
     "Precedent",
@@ -60,6 +65,7 @@ PUBLIC = [
     "TooLarge",
     "Unavailable",
     "Verdict",
+    "as_quoted_data",
 ]
 
 HEAVY = {
@@ -103,6 +109,15 @@ def test_every_exception_is_public() -> None:
 def test_importing_it_loads_nothing_heavy() -> None:
     """A backend gets the NATS client, pydantic and no store, model, RPC or command-line library."""
     assert not loaded_by("import precedent_backend_adapter") & HEAVY
+
+
+def test_sqlite_is_loaded_by_those_who_have_an_outbox_alone() -> None:
+    """Neither the package nor its configuration of an outbox needs a database; only opening one does."""
+    assert "sqlite3" not in loaded_by(
+        "import precedent_backend_adapter as p; p.Config(outbox=p.OutboxConfig(path='x'))"
+    )
+    assert "sqlite3" not in loaded_by("import precedent_backend_adapter.testing")
+    assert "sqlite3" in loaded_by("import precedent_backend_adapter._outbox")
 
 
 def test_the_in_memory_client_is_not_loaded_in_production() -> None:

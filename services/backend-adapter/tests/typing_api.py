@@ -11,6 +11,8 @@ from precedent_backend_adapter import (
     Entry,
     Filter,
     Order,
+    OutboxConfig,
+    OutboxStatus,
     Outcome,
     Precedent,
     PrecedentClient,
@@ -34,6 +36,7 @@ async def over_nats() -> None:
         tls=Tls(ca_file="ca.pem"),
         timeouts=Timeouts(publish=5),
         inbox_prefix="_INBOX.backend",
+        outbox=OutboxConfig(path="/var/lib/backend/outbox", max_events=10_000),
     )
     async with Precedent.connect(["nats://a:4222", "nats://b:4222"], config=config) as precedent:
         assert_type(precedent, Precedent)
@@ -42,8 +45,9 @@ async def over_nats() -> None:
 
 async def in_memory() -> None:
     """The in-memory client is one too."""
-    async with InMemoryPrecedent() as precedent:
+    async with InMemoryPrecedent(outbox=True) as precedent:
         assert_type(precedent, InMemoryPrecedent)
+        precedent.hold_outbox()
         await with_any_client(precedent)
 
 
@@ -55,8 +59,15 @@ async def with_any_client(precedent: PrecedentClient) -> None:
     except DeliveryUnknown as error:
         receipt = await precedent.republish(error.pending)
     assert_type(receipt, Receipt)
+    assert_type(receipt.is_delivered, bool)
+    assert_type(await receipt.delivered(), Receipt)
+    assert_type((await receipt.delivered()).seq, int)
+    status = await precedent.outbox_status()
+    assert_type(status, OutboxStatus | None)
+    await precedent.flush()
     report = await precedent.publish_many([event], window=8, progress=told)
     assert_type(report, PublishReport)
+    assert_type((await report.delivered()).last_seq, int | None)
     outcome = Outcome(event_id=receipt.id, verdict=Verdict.TRUE_POSITIVE, mitigation="block ip")
     assert_type(await precedent.publish_outcome(outcome), Receipt)
     answer = await precedent.search(

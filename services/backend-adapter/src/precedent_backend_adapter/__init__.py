@@ -1,7 +1,7 @@
 """The client of Precedent: publish security events, and ask what is known of events like them."""
 
 from precedent_backend_adapter.client import Precedent
-from precedent_backend_adapter.config import Backoff, Config, Credentials, Timeouts, Tls
+from precedent_backend_adapter.config import Backoff, Config, Credentials, OutboxConfig, Timeouts, Tls
 from precedent_backend_adapter.errors import (
     Conflict,
     DeliveryUnknown,
@@ -9,9 +9,11 @@ from precedent_backend_adapter.errors import (
     Misconfigured,
     NotDelivered,
     NotDeliveredReason,
+    NotDeliveredYet,
     NotFound,
     NotIndexedYet,
     NotPermitted,
+    OutboxUnavailable,
     Overloaded,
     PrecedentError,
     ProtocolError,
@@ -20,8 +22,9 @@ from precedent_backend_adapter.errors import (
     Unavailable,
 )
 from precedent_backend_adapter.interface import PrecedentClient
+from precedent_backend_adapter.quoting import QUOTED_DATA_NOTE, as_quoted_data
 from precedent_backend_adapter.receipts import Publication, Receipt
-from precedent_backend_adapter.reports import PublishProgress, PublishReport
+from precedent_backend_adapter.reports import OutboxStatus, PublishProgress, PublishReport
 from precedent_schemas import (
     INCIDENTS,
     RULES,
@@ -50,6 +53,7 @@ from precedent_schemas.dead_letters import DeadDropReply, DeadGetReply, DeadLett
 
 __all__ = [
     "INCIDENTS",
+    "QUOTED_DATA_NOTE",
     "RULES",
     "Backoff",
     "Bucket",
@@ -74,10 +78,14 @@ __all__ = [
     "Misconfigured",
     "NotDelivered",
     "NotDeliveredReason",
+    "NotDeliveredYet",
     "NotFound",
     "NotIndexedYet",
     "NotPermitted",
     "Order",
+    "OutboxConfig",
+    "OutboxStatus",
+    "OutboxUnavailable",
     "Outcome",
     "Overloaded",
     "Precedent",
@@ -101,4 +109,5 @@ __all__ = [
     "TooLarge",
     "Unavailable",
     "Verdict",
+    "as_quoted_data",
 ]

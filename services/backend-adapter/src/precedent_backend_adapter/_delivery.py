@@ -42,7 +42,7 @@ async def deliver(transport: Transport, publication: Publication, timeouts: Time
     too_large(publication, transport.max_payload, "the server")
     deadline = asyncio.get_running_loop().time() + timeouts.publish
     faults: list[Fault] = []
-    for pause in _pauses(backoff):
+    for pause in pauses(backoff):
         try:
             return await _attempt(transport, publication, deadline, timeouts.publish_attempt)
         except Fault as fault:
@@ -52,7 +52,7 @@ async def deliver(transport: Transport, publication: Publication, timeouts: Time
         if asyncio.get_running_loop().time() + pause >= deadline:
             break
         await asyncio.sleep(pause)
-    error = _verdict(publication, faults)
+    error = verdict(publication, faults)
     raise error from error.__cause__
 
 
@@ -72,7 +72,7 @@ async def _attempt(transport: Transport, publication: Publication, deadline: flo
     return Receipt(publication.id, publication.collection, ack.seq, ack.duplicate)
 
 
-def _pauses(backoff: Backoff) -> Iterator[float]:
+def pauses(backoff: Backoff) -> Iterator[float]:
     bound = backoff.first
     while True:
         # At random over the whole width: publishers that were cut off together do not come back together.
@@ -80,7 +80,7 @@ def _pauses(backoff: Backoff) -> Iterator[float]:
         bound = min(bound * 2, backoff.cap)
 
 
-def _verdict(publication: Publication, faults: list[Fault]) -> PrecedentError:
+def verdict(publication: Publication, faults: list[Fault]) -> PrecedentError:
     what = f"{publication.id!r} of {publication.collection!r}"
     tries = f"after {len(faults)} attempt{'s' if len(faults) > 1 else ''}"
     last = faults[-1]

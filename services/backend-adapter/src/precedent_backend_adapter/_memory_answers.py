@@ -44,6 +44,7 @@ from precedent_schemas.dead_letters import (
 )
 from precedent_schemas.failures import ERROR_CODES, ErrorReason
 from precedent_schemas.limits import MAX_K
+from precedent_schemas.matching import canonical
 
 Answer = TypeVar("Answer", bound=Coverage)
 
@@ -257,7 +258,7 @@ def _seen(entries: list[Entry]) -> tuple[datetime | None, datetime | None]:
 
 
 def _users(entries: list[Entry]) -> int:
-    return len({entry.event.user for entry in entries} - {None})
+    return len({canonical(entry.event.user) for entry in entries if entry.event.user is not None})
 
 
 def _ips(entries: list[Entry]) -> int:

@@ -1,6 +1,7 @@
 # ruff: noqa: ASYNC109 -- the timeout of every call is for callers, and is kept further down
 """The public methods of every client, over two private ones: send a publication, ask a question."""
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
@@ -10,7 +11,7 @@ from pydantic import BaseModel
 from precedent_backend_adapter import _publications
 from precedent_backend_adapter._pipeline import Pipeline
 from precedent_backend_adapter.config import is_duration
-from precedent_backend_adapter.errors import invalid
+from precedent_backend_adapter.errors import NotDeliveredYet, invalid
 from precedent_backend_adapter.receipts import Publication, Receipt
 from precedent_backend_adapter.reports import DEFAULT_WINDOW, PublishProgress, PublishReport
 from precedent_schemas import (
@@ -48,6 +49,7 @@ Reply = TypeVar("Reply", bound=BaseModel)
 _MS: Final = 1_000
 # What a wait for `after` may take of a timeout that the caller has set, where the caller has not set the wait.
 _WAIT_SHARE: Final = 0.5
+_LEAST_S: Final = 0.001
 
 
 class Questions(ABC):
@@ -111,7 +113,11 @@ class Questions(ABC):
         """The events nearest in meaning to a text or an event."""
         about = {"text": text, "id": id, "k": k, "min_similarity": min_similarity, "filter": filter}
         wait_ms, patience = self._wait(wait, timeout, waits=after is not None)
-        about |= {"min_seq": after.seq if isinstance(after, Receipt) else after, "wait_ms": wait_ms}
+        if isinstance(after, Receipt):
+            if not after.is_delivered:
+                wait_ms, patience = await _delivered(after, wait_ms, patience)
+            after = after.seq
+        about |= {"min_seq": after, "wait_ms": wait_ms}
         return await self._checked(asked.SEARCH, collection, about, SearchReply, patience)
 
     async def recurrence(
@@ -258,6 +264,20 @@ class Questions(ABC):
             message = f"should be longer than wait, which is {wait:g} s (got {patience:g})"
             raise invalid([FieldProblem(field="timeout", message=message)])
         return round(min(wait, _MS) * _MS), patience
+
+
+async def _delivered(receipt: Receipt, wait_ms: int | None, patience: float | None) -> tuple[int, float | None]:
+    """Wait for the outbox to deliver it; what is left of both waits then."""
+    clock = asyncio.get_running_loop().time
+    begin, wait = clock(), DEFAULT_WAIT_MS if wait_ms is None else wait_ms
+    try:
+        async with asyncio.timeout(wait / _MS):
+            await receipt.delivered()
+    except TimeoutError as error:
+        what = f"{receipt.id!r} of {receipt.collection!r}"
+        raise NotDeliveredYet(f"{what} was not delivered from the outbox within {wait} ms; ask again later") from error
+    spent = clock() - begin
+    return max(0, wait - round(spent * _MS)), None if patience is None else max(patience - spent, _LEAST_S)
 
 
 def _seconds(name: str, value: float) -> float:

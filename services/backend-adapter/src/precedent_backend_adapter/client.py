@@ -1,9 +1,10 @@
 """The client over NATS."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Final, Self, TypeVar
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from pydantic import BaseModel
 
@@ -22,11 +23,17 @@ from precedent_backend_adapter.errors import (
     Unavailable,
 )
 from precedent_backend_adapter.receipts import Publication, Receipt
+from precedent_backend_adapter.reports import OutboxStatus
 from precedent_schemas.catalogue import CLEAR, DEAD_DROP, DEAD_REPLAY, DELETE, Endpoint
 from precedent_schemas.codec import encode
 from precedent_schemas.failures import ERROR_CODES, ErrorReason
 
+if TYPE_CHECKING:
+    from precedent_backend_adapter._outbox import Outbox
+
 Reply = TypeVar("Reply", bound=BaseModel)
+
+_LOG: Final = logging.getLogger("precedent_backend_adapter")
 
 _CHANGING: Final = (DELETE, CLEAR, DEAD_REPLAY, DEAD_DROP)
 
@@ -38,9 +45,10 @@ class Precedent(Questions):
     reconnects by itself. Its methods are described in `PrecedentClient`.
     """
 
-    def __init__(self, transport: Transport, config: Config) -> None:
+    def __init__(self, transport: Transport, config: Config, outbox: "Outbox | None" = None) -> None:
         self._transport = transport
         self._config = config
+        self._outbox = outbox
         self._question_timeout = config.timeouts.question
 
     @classmethod
@@ -55,20 +63,41 @@ class Precedent(Questions):
         Raises:
             Misconfigured: the URL or a file of the configuration cannot be used.
             NotPermitted: the server refuses the credentials, or does not let them hear replies.
-            Unavailable: no server could be reached within `timeouts.connect`.
+            Unavailable: no server could be reached within `timeouts.connect`; with an outbox no reason to stop: what
+                is published waits there.
+            OutboxUnavailable: the file of the outbox cannot be used, or another client uses it.
         """
         config = config or Config()
         transport = NatsTransport(check_urls(url), config)
-        try:
-            await transport.open()
-        except Fault as fault:
-            raise _not_connected(fault) from fault
-        try:
-            yield cls(transport, config)
-        finally:
-            await transport.close()
+        async with AsyncExitStack() as leaving:
+            leaving.push_async_callback(transport.close)
+            try:
+                await transport.open()
+            except Fault as fault:
+                error = _not_connected(fault)
+                if config.outbox is None or not isinstance(error, Unavailable):
+                    raise error from fault
+                _LOG.warning("%s; what is published waits in the outbox", fault)
+            outbox = None
+            if config.outbox is not None:
+                # Nobody else needs SQLite.
+                from precedent_backend_adapter._outbox import opened  # noqa: PLC0415
+
+                outbox = await leaving.enter_async_context(opened(config, config.outbox, transport))
+            yield cls(transport, config, outbox)
+
+    async def outbox_status(self) -> OutboxStatus | None:
+        """What waits in the outbox."""
+        return None if self._outbox is None else await self._outbox.status()
+
+    async def flush(self) -> None:
+        """Wait until the outbox is empty."""
+        if self._outbox is not None:
+            await self._outbox.empty()
 
     async def _send(self, publication: Publication) -> Receipt:
+        if self._outbox is not None:
+            return await self._outbox.put(publication)
         return await deliver(self._transport, publication, self._config.timeouts, self._config.backoff)
 
     async def _ask(
@@ -105,7 +134,7 @@ def _not_answered(fault: Fault, endpoint: Endpoint, subject: str, seconds: float
         case FaultKind.NO_RESPONDERS:
             return Unavailable(f"nobody answers on {subject}: is `precedent-indexer serve` running?")
         case FaultKind.NOT_PERMITTED | FaultKind.DEAF:
-            return NotPermitted(f"{subject}: {fault}")
+            return NotPermitted(f"{subject}: {fault}; use credentials of a role that may, or permit it on the server")
         case FaultKind.TOO_LARGE:
             reason = ErrorReason.TOO_LARGE
             return TooLarge(f"{subject}: {fault}; ask for less at once", reason=reason, code=ERROR_CODES[reason])

@@ -117,6 +117,31 @@ class Backoff:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxConfig:
+    """A file that keeps what is published until the log has it.
+
+    Attributes:
+        path: the file, created where there is none, in a directory that exists; on a disk of this machine. One for
+            each process and each log.
+        max_events: most events and outcomes in it; when it is full, a publish is refused.
+        max_bytes: most bytes of messages in it, headers included; the file itself becomes somewhat larger.
+    """
+
+    path: Path | str
+    max_events: int = 100_000
+    max_bytes: int = 256 * 1024 * 1024
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong."""
+        if not str(self.path) or Path(self.path).name == "":
+            yield f"outbox: path is {str(self.path)!r}; name a file"
+        for name in ("max_events", "max_bytes"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                yield f"outbox: {name} is {value!r}; give a number above 0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that can be chosen about a client.
 
@@ -127,6 +152,7 @@ class Config:
         backoff: pauses between the attempts of a publish call.
         name: how the connection is called in the server's monitoring.
         inbox_prefix: subject prefix of replies; the credentials must be permitted to subscribe below it.
+        outbox: where what is published waits for the log; None: a publish itself waits for it.
 
     Raises:
         Misconfigured: with every problem of every part.
@@ -138,6 +164,7 @@ class Config:
     backoff: Backoff = field(default_factory=Backoff)
     name: str = "precedent-backend"
     inbox_prefix: str = DEFAULT_INBOX_PREFIX
+    outbox: OutboxConfig | None = None
 
     def __post_init__(self) -> None:
         found = list(self._problems())
@@ -150,6 +177,8 @@ class Config:
             yield from self.tls.problems()
         yield from self.timeouts.problems()
         yield from self.backoff.problems()
+        if self.outbox is not None:
+            yield from self.outbox.problems()
         if not self.name:
             yield "name is empty; give the connection a name"
         if not _is_subject(self.inbox_prefix):

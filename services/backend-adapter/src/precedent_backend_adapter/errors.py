@@ -13,6 +13,8 @@
     ├── IndexerFailed      500: a fault inside the indexer; its log says which
     ├── Unavailable        503: nobody there to answer, or no answer in time; later
     ├── NotIndexedYet      504: the index has not reached `after` within `wait`
+    │   └── NotDeliveredYet it waits in the outbox: the log does not have it yet
+    ├── OutboxUnavailable  the file of the outbox cannot be used
     └── ProtocolError      an answer that is none: the two sides do not fit
 
 No exception of another library leaves this package; what lies below is chained as `__cause__`.
@@ -55,6 +57,10 @@ class NotDeliveredReason(StrEnum):
     """Beyond the limit of the log or of the server."""
     REJECTED = "rejected"
     """The server refused it for another reason, named in the message."""
+    OUTBOX_FULL = "outbox_full"
+    """The outbox is at its bound, or its disk is full: it did not take it."""
+    OUTBOX_FAILED = "outbox_failed"
+    """The outbox could not write it, for a reason named in the message."""
 
 
 class NotDelivered(PrecedentError):
@@ -139,6 +145,14 @@ class Unavailable(PrecedentError):
 
 class NotIndexedYet(PrecedentError):
     """504: the index has not reached `after` within `wait`; try later."""
+
+
+class NotDeliveredYet(NotIndexedYet):
+    """It waits in the outbox, safe on disk: the log does not have it yet, so that it has no sequence."""
+
+
+class OutboxUnavailable(PrecedentError):
+    """The file of the outbox cannot be used; the message names it and the remedy."""
 
 
 class ProtocolError(PrecedentError):

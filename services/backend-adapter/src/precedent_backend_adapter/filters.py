@@ -6,6 +6,7 @@ from typing import Final
 
 from precedent_schemas import Filter, Outcome, StoredEvent
 from precedent_schemas.fields import AttributeValue, Scalar
+from precedent_schemas.matching import canonical, holds
 from precedent_schemas.subjects import kind_prefixes
 
 
@@ -29,8 +30,10 @@ def _severity(wanted: Filter, event: StoredEvent, _: Outcome | None) -> bool:
 
 def _names(wanted: Filter, event: StoredEvent, _: Outcome | None) -> bool:
     """An event without a source, user or address has none of those listed."""
-    listed = ((wanted.sources, event.source), (wanted.users, event.user), (wanted.ips, event.ip))
-    return all(several is None or one in several for several, one in listed)
+    named = ((wanted.sources, event.source), (wanted.users, event.user), (wanted.ips, event.ip))
+    return all(
+        several is None or (one is not None and canonical(one) in map(canonical, several)) for several, one in named
+    )
 
 
 def _networks(wanted: Filter, event: StoredEvent, _: Outcome | None) -> bool:
@@ -67,13 +70,15 @@ def _holds(attributes: Mapping[str, AttributeValue], key: str, wanted: Scalar | 
 
 
 def _same(one: Scalar, other: Scalar) -> bool:
-    """1 equals 1.0, and true is no number."""
+    """1 equals 1.0, true is no number, and texts are compared in one normal form."""
+    if isinstance(one, str) and isinstance(other, str):
+        return canonical(one) == canonical(other)
     return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
 def _contains(wanted: Filter, event: StoredEvent, _: Outcome | None) -> bool:
     """A substring of the text; case matters."""
-    return wanted.contains is None or wanted.contains in event.text
+    return wanted.contains is None or holds(wanted.contains)(event.text)
 
 
 def _verdicts(wanted: Filter, _: StoredEvent, outcome: Outcome | None) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Ma
 from typing import Protocol
 
 from precedent_backend_adapter.receipts import Publication, Receipt
-from precedent_backend_adapter.reports import DEFAULT_WINDOW, PublishProgress, PublishReport
+from precedent_backend_adapter.reports import DEFAULT_WINDOW, OutboxStatus, PublishProgress, PublishReport
 from precedent_schemas import (
     INCIDENTS,
     Bucket,
@@ -41,7 +41,8 @@ class PrecedentClient(Protocol):
     async def publish(self, event: SecurityEvent, *, headers: Mapping[str, str] | None = None) -> Receipt:
         """Have the log take one event; retried with one message id until it has it or the deadline is over.
 
-        An event without an id or a time gets both here. A publish that is cancelled may have been stored.
+        An event without an id or a time gets both here. A publish that is cancelled may have been stored. A client
+        with an outbox returns as soon as the event is on its disk, and delivers it later; see `Receipt`.
 
         Args:
             event: the event.
@@ -49,7 +50,7 @@ class PrecedentClient(Protocol):
 
         Raises:
             NotDelivered: the log certainly does not have it.
-            DeliveryUnknown: it may have it; `republish(error.pending)`.
+            DeliveryUnknown: it may have it; `republish(error.pending)`. With an outbox both speak of that.
             Refused: the event was built around its validation and would become a dead letter.
         """
 
@@ -94,6 +95,19 @@ class PrecedentClient(Protocol):
         Within ten minutes of the first attempt the log stores it at most once.
         """
 
+    async def outbox_status(self) -> OutboxStatus | None:
+        """What waits in the outbox, and what stands against its delivery; None without one.
+
+        Raises:
+            OutboxUnavailable: its file cannot be read.
+        """
+
+    async def flush(self) -> None:
+        """Wait until the outbox is empty; what the log refused does not count. Without an outbox at once.
+
+        It waits as long as there is no connection: bound it by `asyncio.timeout`.
+        """
+
     async def search(
         self,
         text: str | None = None,
@@ -123,6 +137,7 @@ class PrecedentClient(Protocol):
         Raises:
             NotFound: no such collection, or no such event.
             NotIndexedYet: `after` was not reached within `wait`.
+            NotDelivered: the log refuses what `after` is the receipt of.
             Conflict: the message named by `after` became a dead letter; says why.
             TooLarge: the answer does not fit one message; names the `k` that does.
         """
@@ -178,6 +193,9 @@ class PrecedentClient(Protocol):
         timeout: float | None = None,
     ) -> AsyncIterator[Entry]:
         """All events that pass a filter, by sequence, fetched page by page; `timeout` is for each page.
+
+        An event that is larger than the server's max_payload allows a reply to be is left out; `list_page` names it
+        in `too_large`.
 
         Raises:
             NotFound: no such collection.

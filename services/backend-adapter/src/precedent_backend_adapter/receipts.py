@@ -30,6 +30,9 @@ class Publication:
 class Receipt:
     """The log has it: durable, and found by search as soon as the index has reached `seq`.
 
+    Of a client with an outbox, a receipt says that the event is safe on disk. Until the log has it too, `seq` and
+    `duplicate` raise `NotDeliveredYet`; `after` takes such a receipt all the same.
+
     Attributes:
         id: id of the event; for an outcome, of the event decided about.
         collection: collection of the event.
@@ -41,3 +44,17 @@ class Receipt:
     collection: str
     seq: int
     duplicate: bool = False
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether the log has it; always true without an outbox."""
+        return True
+
+    async def delivered(self) -> "Receipt":
+        """The receipt of the log, as soon as it has it; without an outbox at once.
+
+        Raises:
+            NotDelivered: the log refuses it: it was set aside in the outbox, and is tried again from time to time.
+            NotDeliveredYet: the client was left before; the outbox keeps it and delivers it the next time.
+        """
+        return self

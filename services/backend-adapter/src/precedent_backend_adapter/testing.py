@@ -5,6 +5,7 @@ filters and errors. Two things differ: what is published is indexed at once, and
 (the cosine of their counts; see `similarity`) instead of comparing meaning.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
@@ -15,10 +16,13 @@ from pydantic import BaseModel
 from precedent_backend_adapter._bag_of_words import similarity
 from precedent_backend_adapter._memory import Memory
 from precedent_backend_adapter._memory_answers import Answers
+from precedent_backend_adapter._publications import size
 from precedent_backend_adapter._questions import Questions
-from precedent_backend_adapter.config import Timeouts
+from precedent_backend_adapter._queued import Fate, QueuedReceipt
+from precedent_backend_adapter.config import OutboxConfig, Timeouts
 from precedent_backend_adapter.errors import DeliveryUnknown, NotDelivered, NotDeliveredReason, PrecedentError
 from precedent_backend_adapter.receipts import Publication, Receipt
+from precedent_backend_adapter.reports import OutboxStatus
 from precedent_schemas.catalogue import Endpoint
 from precedent_schemas.codec import decode, encode
 
@@ -31,14 +35,21 @@ class InMemoryPrecedent(Questions):
     """A `PrecedentClient` in memory, empty at first; failures can be asked for.
 
     Use it as it is, or as `async with InMemoryPrecedent() as precedent`.
+
+    Args:
+        outbox: behave as a client with an outbox, which keeps what is published while it is held.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, outbox: bool = False) -> None:
         self._memory = Memory()
         self._answers = Answers(self._memory)
         self._failures: deque[PrecedentError] = deque()
         self._lose_ack = False
         self._full = False
+        self._outbox: deque[tuple[Publication, Fate]] | None = deque() if outbox else None
+        self._held = False
+        self._drained = asyncio.Event()
+        self._drained.set()
         self._question_timeout = Timeouts().question
 
     async def __aenter__(self) -> Self:
@@ -47,7 +58,9 @@ class InMemoryPrecedent(Questions):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to leave."""
+        """What waits in the outbox is lost with everything else."""
+        for _, fate in self._outbox or ():
+            fate.left()
 
     # -- failures on demand
 
@@ -63,6 +76,11 @@ class InMemoryPrecedent(Questions):
         """Have every publish raise NotDelivered with the reason `log_full`, until it is called with False."""
         self._full = full
 
+    def hold_outbox(self, *, held: bool = True) -> None:
+        """Have the outbox deliver nothing, as without a connection, until it is called with False."""
+        self._held = held
+        self._deliver()
+
     def publish_raw(self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None) -> int:
         """Put a message into the log as any other publisher would, unchecked; it may become a dead letter.
 
@@ -71,10 +89,41 @@ class InMemoryPrecedent(Questions):
         """
         return self._memory.append(subject, payload, headers or {}).seq
 
+    # -- the outbox
+
+    async def outbox_status(self) -> OutboxStatus | None:
+        """What waits there."""
+        if self._outbox is None:
+            return None
+        total = sum(size(one.payload, one.headers) for one, _ in self._outbox)
+        fault = "it is held" if self._held else None
+        bounds = OutboxConfig(path="in memory")
+        return OutboxStatus(
+            str(bounds.path), len(self._outbox), 0, total, bounds.max_events, bounds.max_bytes, fault=fault
+        )
+
+    async def flush(self) -> None:
+        """Wait until it is no longer held."""
+        await self._drained.wait()
+
+    def _deliver(self) -> None:
+        while self._outbox and not self._held:
+            publication, fate = self._outbox.popleft()
+            ack = self._memory.append(publication.subject, publication.payload, publication.headers)
+            fate.delivered(Receipt(publication.id, publication.collection, ack.seq, ack.duplicate))
+        if not self._outbox:
+            self._drained.set()
+
     # -- the two ends
 
     async def _send(self, publication: Publication) -> Receipt:
         self._fail()
+        if self._outbox is not None:
+            fate = Fate()
+            self._outbox.append((publication, fate))
+            self._drained.clear()
+            self._deliver()
+            return QueuedReceipt(publication.id, publication.collection, fate)
         what = f"{publication.id!r} of {publication.collection!r}"
         if self._full:
             raise NotDelivered(f"{what} is not in the log: it is full", NotDeliveredReason.LOG_FULL, publication)

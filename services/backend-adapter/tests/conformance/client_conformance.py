@@ -136,7 +136,8 @@ class PublishConformance:
 
     async def test_many_may_publish_at_once(self, client: PrecedentClient, collection: str) -> None:
         """One client serves many tasks: every receipt has its own sequence, and every event arrives."""
-        receipts = await asyncio.gather(*(client.publish(an_event(collection, id=f"e-{n}")) for n in range(20)))
+        taken = await asyncio.gather(*(client.publish(an_event(collection, id=f"e-{n}")) for n in range(20)))
+        receipts = [await receipt.delivered() for receipt in taken]
         assert len({receipt.seq for receipt in receipts}) == 20
         await indexed(client, max(receipts, key=lambda receipt: receipt.seq))
         assert (await client.collection_stats(collection)).count == 20
@@ -256,6 +257,24 @@ class QuestionConformance:
         assert await ids(client.list(collection=collection, filter=chosen, order=Order.OLDEST)) == list(passing)
         answer = await client.search(FAILED_LOGINS, collection=collection, filter=chosen)
         assert {hit.event.id for hit in answer.hits} == set(passing)
+
+    async def test_texts_match_however_they_were_typed(self, client: PrecedentClient, collection: str) -> None:
+        """Composed and decomposed characters are the same to a filter; what is stored stays as it came."""
+        composed, decomposed = "jos\u00e9", "jose\u0301"
+        typed = {"a": composed, "b": decomposed}
+        events = [
+            an_event(collection, id=name, text=f"login of {user} failed", user=user, attributes={"owner": [user]})
+            for name, user in typed.items()
+        ]
+        await indexed(client, (await published(client, *events))[-1])
+        for asked in typed.values():
+            for wanted in ({"users": [asked]}, {"attributes": {"owner": asked}}, {"contains": f"of {asked} f"}):
+                chosen = Filter.model_validate(wanted)
+                found = [entry.event async for entry in client.list(collection=collection, filter=chosen)]
+                assert {event.id: event.user for event in found} == typed
+                answer = await client.search("login", collection=collection, filter=chosen)
+                assert {hit.event.id for hit in answer.hits} == set(typed)
+        assert (await client.recurrence("login", collection=collection, min_similarity=-1)).users == 1
 
     async def test_stats_count_the_collection(self, client: PrecedentClient, collection: str) -> None:
         """Both stats agree on how many events there are, and say how far the index has read."""

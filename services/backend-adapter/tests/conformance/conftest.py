@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-pytest.register_assert_rewrite("client_conformance", "many_conformance", "removal_conformance")
+pytest.register_assert_rewrite("client_conformance", "many_conformance", "outbox_conformance", "removal_conformance")
 
 
 @pytest.fixture

@@ -13,9 +13,11 @@ from precedent_backend_adapter import (
     Misconfigured,
     NotDelivered,
     NotDeliveredReason,
+    NotDeliveredYet,
     NotFound,
     NotIndexedYet,
     NotPermitted,
+    OutboxUnavailable,
     Overloaded,
     PrecedentError,
     ProtocolError,
@@ -40,6 +42,8 @@ CODES = [
     (IndexerFailed("a fault"), 1),
     (Unavailable("nobody answers"), 1),
     (NotIndexedYet("not yet"), 1),
+    (NotDeliveredYet("in the outbox"), 1),
+    (OutboxUnavailable("in use"), 1),
     (ProtocolError("no answer"), 1),
 ]
 

@@ -239,6 +239,47 @@ async def test_a_connection_closed_for_good_is_opened_anew() -> None:
     assert len([line for line in heard if line.startswith(b"CONNECT")]) == 2
 
 
+async def ended(reader: asyncio.StreamReader) -> None:
+    """Wait for the end of a connection on which nothing is said."""
+    while not reader.at_eof():  # noqa: ASYNC110 -- two may wait for it
+        await asyncio.sleep(0.001)
+
+
+async def test_a_server_that_never_greets_again_costs_no_sockets() -> None:
+    """Every attempt at a server that accepts and says nothing closes the connection of the one before."""
+    connections: list[asyncio.StreamReader] = []
+    handlers: list[asyncio.Task[None]] = []
+    several = asyncio.Event()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(reader)
+        handlers.append(asyncio.create_task(serve(reader, writer)))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(connections) > 4:
+            several.set()
+        if len(connections) > 1:
+            await ended(reader)
+        else:
+            writer.write(b"INFO " + json.dumps(INFO).encode() + b"\r\n")
+            while (line := await reader.readline()) and not line.startswith(b"HPUB"):
+                writer.write(b"PONG\r\n" if line == b"PING\r\n" else b"")
+        writer.close()
+
+    listening = await asyncio.start_server(accept, "127.0.0.1", 0)
+    url = f"nats://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    async with Precedent.connect(url, config=Config(timeouts=Timeouts(connect=0.2))) as precedent:
+        publishing = asyncio.create_task(precedent.publish(EVENT))
+        await several.wait()
+        # The last one is still being tried; of the others nothing is left.
+        for reader in connections[1:3]:
+            await ended(reader)
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
+    await asyncio.gather(*handlers)
+    listening.close()
+
+
 async def test_silence_after_a_publish_leaves_its_fate_unknown() -> None:
     """No acknowledgement by the deadline: it was sent, so it may be stored."""
     async with server(quiet) as (url, _), Precedent.connect(url, config=QUICK) as precedent:

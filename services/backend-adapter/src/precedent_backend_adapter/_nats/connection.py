@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from precedent_backend_adapter._nats.faults import translated
 from precedent_backend_adapter._nats.files import checked_creds, read, tls_context
-from precedent_backend_adapter._nats.library import Client, errors
+from precedent_backend_adapter._nats.library import Client, Srv, errors
 from precedent_backend_adapter._transport import Ack, Fault, FaultKind, Reply
 from precedent_backend_adapter.config import Config, Tls, masked, wants_tls
 
@@ -31,15 +31,33 @@ _DENIED: Final = re.compile(r'permissions violation for (publish|subscription) t
 _CANCELLATIONS: Final = 4
 
 
+class _CertificateWantedError(errors.Error):
+    def __str__(self) -> str:
+        return "the server asks for a certificate"
+
+
 class _SecureClient(Client):
-    """A client that never sends its CONNECT, which may hold a password, in clear where TLS is demanded."""
+    """A client that keeps no connection that it has given up.
+
+    And that never sends its CONNECT, which may hold a password, in clear where TLS is demanded.
+    """
 
     demands_tls = False
+    shows_certificate = False
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        # A server that accepts and says nothing would cost the process one socket with every attempt.
+        if self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call] # by the library
+        await super()._connect_to_server(s)
 
     def _connect_command(self) -> bytes:
         # The library itself goes on in clear when the server, or somebody between, does not ask for TLS.
         if self.demands_tls and not self._server_info.get("tls_required"):
             raise errors.SecureConnWantedError
+        # Under TLS 1.3 the server says so only behind the handshake, and mostly the connection is gone by then.
+        if self._server_info.get("tls_verify") and not self.shows_certificate:
+            raise _CertificateWantedError
         return super()._connect_command()
 
 
@@ -116,8 +134,12 @@ class Connection:
             kind = FaultKind.NOT_PERMITTED
         elif isinstance(last, errors.SecureConnWantedError):
             kind, hint = FaultKind.MISCONFIGURED, ": TLS is demanded here, and the server does not offer it as required"
+        elif isinstance(last, _CertificateWantedError):
+            kind, hint = FaultKind.MISCONFIGURED, ": give one by tls.cert_file and tls.key_file"
         elif isinstance(last, ssl.SSLCertVerificationError):
             kind, hint = FaultKind.MISCONFIGURED, ": is this the server meant, and tls.ca_file its authority?"
+        elif self._client.shows_certificate:
+            hint = ": does the server take the certificate of tls.cert_file, and is that still valid?"
         fault = Fault(kind, f"cannot connect to {self._shown}: {str(last) or repr(last)}{hint}")
         fault.__cause__ = last
         return fault
@@ -125,7 +147,9 @@ class Connection:
     async def _check_inbox(self) -> None:
         # A denied subscription looks like a good one until every call times out: find out now.
         subscription = await self._client.subscribe(self._client.new_inbox())
-        await self._client.flush(timeout=math.ceil(self._config.timeouts.connect))
+        # The library's ping overtakes what lies in its own buffer: the first makes that leave, the second follows it.
+        for _ in range(2):
+            await self._client.flush(timeout=math.ceil(self._config.timeouts.connect))
         if self._denied_inbox is not None:
             raise Fault(FaultKind.NOT_PERMITTED, self._deaf())
         await subscription.unsubscribe()
@@ -242,7 +266,9 @@ class Connection:
             read(Path(who.nkey_seed_file), "nkey seed file")
             options["nkeys_seed"] = str(who.nkey_seed_file)
         if self._client.demands_tls:
-            options["tls"] = tls_context(self._config.tls or Tls())
+            tls = self._config.tls or Tls()
+            options["tls"] = tls_context(tls)
+            self._client.shows_certificate = tls.cert_file is not None
         return options
 
 

@@ -13,6 +13,7 @@ API_CODES: Final[Mapping[int, FaultKind]] = {
     10047: FaultKind.LOG_FULL,  # insufficient storage
     10077: FaultKind.LOG_FULL,  # maximum messages or bytes, where old ones are not discarded
     10054: FaultKind.TOO_LARGE,  # message size exceeds the stream's maximum
+    10158: FaultKind.BUSY,  # an earlier attempt of the very same message is still being stored
     10060: FaultKind.REJECTED,  # expected stream does not match
 }
 """JetStream's own error codes, before the class of the exception is looked at."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,6 +13,7 @@ from precedent_backend_adapter.cli import settings
 from precedent_backend_adapter.cli.options import CONNECTION, FILTER, filter_of
 from precedent_backend_adapter.cli.output import Output
 from precedent_backend_adapter.cli.text import safe
+from precedent_backend_adapter.config import OutboxConfig
 from precedent_backend_adapter.errors import Misconfigured, NotPermitted, PrecedentError, Refused
 from precedent_backend_adapter.interface import PrecedentClient
 from precedent_schemas.failures import ErrorReason
@@ -25,9 +26,12 @@ REFUSED: Final = 3
 """Something is not there, or was refused."""
 INTERRUPTED: Final = 130
 
-Connect = Callable[[str | None, str | None], AbstractAsyncContextManager[tuple[PrecedentClient, str]]]
-"""From `--server` and `--context` to a client and the name of what it is connected to."""
+Connect = Callable[
+    [str | None, str | None, OutboxConfig | None], AbstractAsyncContextManager[tuple[PrecedentClient, str]]
+]
+"""From `--server`, `--context` and an outbox to a client and the name of what it is connected to."""
 Work = Callable[..., Awaitable[int | None]]
+LocalWork = Callable[..., int | None]
 
 
 class Stop(Exception):
@@ -47,46 +51,81 @@ class Session:
     where: str
 
 
-def command(app: typer.Typer, name: str, *, filtered: bool = False) -> Callable[[Work], Work]:
+def command(
+    app: typer.Typer, name: str, *, filtered: bool = False, outbox: str | None = None
+) -> Callable[[Work], Work]:
     """Make a command of a coroutine function that takes a `Session` and gives an exit code or None.
 
     Its keyword-only parameters are the command's own; those of the connection come on top, and where it is
-    `filtered` also those of a filter, which it then takes as `filter`.
+    `filtered` also those of a filter, which it then takes as `filter`. The one that `outbox` names is the file of an
+    outbox that the client has.
     """
 
     def register(work: Work) -> Work:
-        own = [one for one in inspect.signature(work).parameters.values() if one.name not in ("session", "filter")]
-        shared = {**(FILTER if filtered else {}), **CONNECTION}
-        parameters = own + [
-            inspect.Parameter(one, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
-            for one, (annotation, default) in shared.items()
-        ]
-
         def run(**given: Any) -> None:  # noqa: ANN401 -- as the options say
-            _run(work, given.pop("ctx").obj or settings.connected, given, filtered=filtered)
+            connect = given.pop("ctx").obj or settings.connected
+            kept = None if outbox is None else OutboxConfig(path=given[outbox])
+            _run(work, connect, given, filtered=filtered, outbox=kept)
 
-        first = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-        run.__signature__ = inspect.Signature([first, *parameters])  # type: ignore[attr-defined]
-        run.__annotations__ = {one.name: one.annotation for one in (first, *parameters)}
-        run.__doc__ = work.__doc__
-        app.command(name)(run)
+        shared = {**(FILTER if filtered else {}), **CONNECTION}
+        _register(app, name, work, run, shared, without=("session", "filter"))
         return work
 
     return register
 
 
-def _run(work: Work, connect: Connect, given: dict[str, Any], *, filtered: bool) -> None:
+def local_command(app: typer.Typer, name: str) -> Callable[[LocalWork], LocalWork]:
+    """Make a command of a function that takes an `Output` and gives an exit code or None, and connects to nothing."""
+
+    def register(work: LocalWork) -> LocalWork:
+        def run(**given: Any) -> None:  # noqa: ANN401 -- as the options say
+            del given["ctx"]
+            out = Output(json=given.pop("json"))
+            _ending(lambda: work(out, **given))
+
+        _register(app, name, work, run, {"json": CONNECTION["json"]}, without=("out",))
+        return work
+
+    return register
+
+
+def _register(
+    app: typer.Typer,
+    name: str,
+    work: Callable[..., Any],
+    run: Callable[..., None],
+    shared: Mapping[str, tuple[Any, Any]],
+    *,
+    without: Collection[str],
+) -> None:
+    own = [one for one in inspect.signature(work).parameters.values() if one.name not in without]
+    first = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    parameters = [first, *own] + [
+        inspect.Parameter(one, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+        for one, (annotation, default) in shared.items()
+    ]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    run.__doc__ = work.__doc__
+    app.command(name)(run)
+
+
+def _run(work: Work, connect: Connect, given: dict[str, Any], *, filtered: bool, outbox: OutboxConfig | None) -> None:
     out = Output(json=given.pop("json"))
     server, context = given.pop("server"), given.pop("context")
 
     async def all_of_it() -> int | None:
         if filtered:
             given["filter"] = filter_of(given)
-        async with connect(server, context) as (client, where):
+        async with connect(server, context, outbox) as (client, where):
             return await work(Session(client, out, where), **given)
 
+    _ending(lambda: asyncio.run(all_of_it()))
+
+
+def _ending(work: Callable[[], int | None]) -> None:
     try:
-        code = asyncio.run(all_of_it())
+        code = work()
     except Stop as stop:
         raise _ended(str(stop), stop.code) from stop
     except PrecedentError as error:

@@ -101,7 +101,7 @@ async def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Without asking.")] = False,
 ) -> int:
     """Remove events for good. From the index and from the log, with all their revisions and outcomes."""
-    if not yes and not _confirmed(_question(ids, collection)):
+    if not yes and not confirmed(_question(ids, collection)):
         raise Stop("nothing was deleted: it was not confirmed; --yes does not ask", FAILED)
     reply = await session.client.delete(ids, collection=collection, timeout=_ERASING_S)
     gone = f"deleted {len(reply.deleted)} of {collection}"
@@ -113,7 +113,8 @@ async def _found(session: Session, receipt: Receipt) -> None:
     await session.client.search("anything", collection=receipt.collection, k=1, after=receipt, wait=LONGEST_WAIT_S)
 
 
-def _confirmed(question: str) -> bool:
+def confirmed(question: str) -> bool:
+    """Whether the person at the terminal says yes."""
     # The library's own prompt writes a blank to stdout, where only the answer belongs.
     typer.echo(f"{question} [y/N] ", nl=False, err=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

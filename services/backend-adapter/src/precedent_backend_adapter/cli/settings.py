@@ -8,7 +8,7 @@ from typing import Final
 
 from precedent_backend_adapter.cli import contexts
 from precedent_backend_adapter.client import Precedent
-from precedent_backend_adapter.config import Config, masked
+from precedent_backend_adapter.config import Config, OutboxConfig, masked
 from precedent_backend_adapter.environment import config_from_environment, split_urls
 from precedent_backend_adapter.errors import Misconfigured
 from precedent_backend_adapter.interface import PrecedentClient
@@ -45,9 +45,12 @@ def connection(environ: Mapping[str, str], server: str | None, context: str | No
 
 
 @asynccontextmanager
-async def connected(server: str | None, context: str | None) -> AsyncIterator[tuple[PrecedentClient, str]]:
+async def connected(
+    server: str | None, context: str | None, outbox: OutboxConfig | None = None
+) -> AsyncIterator[tuple[PrecedentClient, str]]:
     """A client and the masked name of what it is connected to, from this process's environment."""
     urls, config = connection(os.environ, server, context)  # noqa: TID251 -- this is the settings module
+    config = dataclasses.replace(config, outbox=outbox)
     async with Precedent.connect(urls, config=config) as client:
         yield client, ",".join(masked(url) for url in urls)
 
