@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import sys
+import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from precedent_indexer import __version__, app, health, logs, old_data, settings
+from precedent_indexer.commands import dead_letters, jobs
 from precedent_indexer.errors import IndexerError
 from precedent_indexer.model import DEFAULT_MODEL_DIR, ModelError
 
@@ -108,6 +110,11 @@ def show_settings(
     Console().print(table)
 
 
+cli.command("rebuild")(jobs.rebuild)
+cli.command("verify")(jobs.verify)
+cli.add_typer(dead_letters.group, name="dead-letters")
+
+
 @cli.command("import-chroma")
 def import_chroma(
     path: Annotated[Path, typer.Argument(help="Data directory of the old service; only a copy of it is opened.")],
@@ -153,12 +160,26 @@ def build_model(
     typer.echo(f"model {files.fingerprint} built in {files.directory}")
 
 
+@cli.command(hidden=True)
+def probe(directory: Path) -> None:
+    """Exit 0 when the generation in this directory is sound: for the indexer itself, which may not survive the look."""
+    from precedent_indexer.adapters import probing  # noqa: PLC0415 -- no other command needs it
+
+    probing.run_probe(directory)
+
+
 def main() -> None:
     """Run the command line; failures that people can mend are said in one message, without a traceback."""
     try:
         cli()
     except (IndexerError, ModelError) as error:
         sys.stderr.write(f"precedent-indexer: {error}\n")
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 -- a fault of ours, whose text may be somebody's data
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        sys.stderr.write(
+            f"precedent-indexer: {type(error).__name__}, a fault in the program: please report it\n{frames}"
+        )
         sys.exit(1)
 
 

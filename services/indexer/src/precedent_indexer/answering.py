@@ -3,23 +3,34 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 from precedent_indexer import __version__
+from precedent_indexer.errors import ConsumerGone, Fault, QuestionFailed
 from precedent_indexer.filters import compile_filter
+from precedent_indexer.jobs import Jobs
+from precedent_indexer.liveness import Liveness
 from precedent_indexer.ports import DeadLetters, Deliveries
 from precedent_indexer.records import Row
 from precedent_indexer.view import IndexView
 from precedent_schemas import answers, questions
+from precedent_schemas.failures import ErrorReason
+
+_STARTED: Final = time.monotonic()
+"""When this process began: the answers of a generation that took the place of another go on with its uptime."""
 
 
 class Answerer:
     """Answers from one index."""
 
-    def __init__(self, view: IndexView, *, feed: Deliveries, dead_letters: DeadLetters) -> None:
+    def __init__(
+        self, view: IndexView, *, feed: Deliveries, dead_letters: DeadLetters, jobs: Jobs, liveness: Liveness
+    ) -> None:
         self._view = view
         self._feed = feed
         self._dead_letters = dead_letters
-        self._started = time.monotonic()
+        self._jobs = jobs
+        self._liveness = liveness
 
     async def search(self, collection: str, request: questions.SearchRequest) -> answers.SearchReply:
         """The events nearest in meaning, best first."""
@@ -59,6 +70,15 @@ class Answerer:
 
     async def stats(self, _collection: str, _request: questions.StatsRequest) -> answers.StatsReply:
         """The indexer at a glance."""
+        try:
+            return await self._stats()
+        except (Fault, ConsumerGone) as error:
+            fault = self._liveness.fault
+            if fault is None:
+                raise
+            raise QuestionFailed(ErrorReason.UNAVAILABLE, f"{fault}; ask again later") from error
+
+    async def _stats(self) -> answers.StatsReply:
         covered = self._view.progress.indexed_seq
         store = self._view.store
         counts = await self._view.workers.read(lambda: {name: store.count(name) for name in store.collections()})
@@ -69,7 +89,7 @@ class Answerer:
             stream_seq=max(log_state.last_seq, covered),
             model=self._view.model_details,
             version=__version__,
-            uptime_seconds=round(time.monotonic() - self._started, 3),
+            uptime_seconds=round(time.monotonic() - _STARTED, 3),
             collections={name: answers.CollectionCount(count=count) for name, count in counts.items()},
             stream=answers.StreamState(last_seq=log_state.last_seq, messages=log_state.messages, bytes=log_state.bytes),
             pending=consumer.pending,
@@ -77,6 +97,11 @@ class Answerer:
             redelivered=consumer.redelivered,
             dead_letters=await self._dead_letters.count(),
             embedding_cache=self._view.cache_state,
+            state=self._liveness.state,
+            fault=self._liveness.fault,
+            last_progress_at=self._liveness.last_progress_at,
+            job=self._jobs.current,
+            last_job=self._jobs.last,
         )
 
 

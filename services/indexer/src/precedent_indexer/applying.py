@@ -4,18 +4,20 @@ The same corridor serves what the consumer delivers and what is read from the lo
 the same effect however it came. Applying it twice changes nothing.
 """
 
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final
 
 import structlog
 
+from precedent_indexer.blaming import Apart
 from precedent_indexer.decoding import Delete, Operation, PutEvent, PutOutcome, decode
+from precedent_indexer.deleting import Deleter
 from precedent_indexer.embedding import Embedding
-from precedent_indexer.errors import ModelUnavailable
+from precedent_indexer.errors import BusUnavailable, ModelUnavailable
 from precedent_indexer.folding import fold
+from precedent_indexer.in_hand import ENDED_TWICE
 from precedent_indexer.ports import (
     DeadLetters,
     Log,
@@ -23,28 +25,28 @@ from precedent_indexer.ports import (
     Refusal,
     Vector,
     VectorStore,
-    Writes,
 )
-from precedent_indexer.records import OutcomeRecord
+from precedent_indexer.removals import Removals
+from precedent_indexer.residue import Residue
+from precedent_indexer.vector_file import VectorFile
 from precedent_indexer.vectors import displace
 from precedent_indexer.workers import Workers
 from precedent_schemas.failures import DeadReason
-from precedent_schemas.subjects import event_subject, outcome_subject
 
 log = structlog.get_logger(__name__)
 
-_REMEMBERED_DELETIONS: Final = 1_000
 _PROBE: Final = "a text that every model can embed"
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A batch that is decoded and embedded; `vectors` are displaced, by sequence."""
+    """A batch that is decoded and embedded; `vectors` are displaced, by sequence, `plain` are not, by text."""
 
     messages: Sequence[LogMessage]
     operations: Sequence[Operation]
     vectors: Mapping[int, Vector]
     refusals: Mapping[int, Refusal]
+    plain: Mapping[str, Vector] = field(default_factory=dict)
 
 
 class Applier:
@@ -59,14 +61,34 @@ class Applier:
         source: Log,
         workers: Workers,
         max_collections: int,
+        vectors: VectorFile | None = None,
+        residue: Residue | None = None,
+        removals: Removals | None = None,
     ) -> None:
+        """`vectors` and `residue` lie beside the store; `removals` are told what deletions remove."""
         self._store = store
         self._embedding = embedding
         self._dead_letters = dead_letters
         self._source = source
         self._workers = workers
         self._max_collections = max_collections
-        self._removed: OrderedDict[int, list[str] | int] = OrderedDict()
+        self._apart = Apart(store, workers)
+        self.reused = 0
+        """Texts that needed no embedding."""
+        self._vectors = vectors
+        self._residue = residue
+        self._removals = removals or Removals()
+        self._deleter = Deleter(
+            store=store,
+            embedding=embedding,
+            source=source,
+            workers=workers,
+            vectors=vectors,
+            residue=residue,
+            removals=self._removals,
+        )
+        self.alive: Callable[[], None] = lambda: None
+        """Called now and then in the midst of what may take minutes."""
 
     async def apply(self, messages: Sequence[LogMessage]) -> dict[int, Refusal]:
         """Prepare and commit `messages`; what is refused, by sequence."""
@@ -81,13 +103,43 @@ class Applier:
         refusals: dict[int, Refusal] = {}
         operations: list[Operation] = []
         for message in messages:
-            decoded = decode(message)
+            decoded = self._decode(message)
             if isinstance(decoded, Refusal):
                 refusals[message.seq] = decoded
             else:
                 operations.append(decoded)
-        vectors = await self._embed([one for one in operations if isinstance(one, PutEvent)], refusals)
-        return Prepared(messages, operations, vectors, refusals)
+        events = [one for one in operations if isinstance(one, PutEvent)]
+        plain = await self._embed(events)
+        vectors: dict[int, Vector] = {}
+        for one in events:
+            if one.event.text in plain:
+                vectors[one.seq] = displace(plain[one.event.text], one.event.id)
+            else:
+                refusals[one.seq] = Refusal(DeadReason.UNPROCESSABLE, "the model cannot embed this text")
+        return Prepared(messages, operations, vectors, refusals, plain)
+
+    def _decode(self, message: LogMessage) -> Operation | Refusal:
+        known = self._dead_letters.refusals().get(message.seq)
+        if known is not None and known.detail == ENDED_TWICE:
+            # Found guilty by an index that is gone: it would end the process again while this one is filled.
+            return known
+        try:
+            return decode(message)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it is about this message alone
+            return Refusal(DeadReason.UNPROCESSABLE, f"the indexer cannot read this message: {type(error).__name__}")
+
+    def refuse(self, message: LogMessage) -> Prepared:
+        """A message that must not be touched again, since it ends the process."""
+        return Prepared([message], (), {}, {message.seq: Refusal(DeadReason.UNPROCESSABLE, ENDED_TWICE)})
+
+    async def probe(self) -> None:
+        """Make sure that the model and the store work, before anybody is blamed for what they do.
+
+        Raises:
+            Fault: one of them does not.
+        """
+        await self._probe_model(None)
+        await self._apart.probe()
 
     async def commit(self, prepared: Prepared) -> dict[int, Refusal]:
         """Store what was prepared, in the order of the log; what is refused, by sequence, safely dead-lettered.
@@ -96,13 +148,25 @@ class Applier:
             Fault: the store or the bus failed; nothing is lost, and everything may be applied again.
         """
         refusals = dict(prepared.refusals)
-        await self._refuse_beyond_the_cap(prepared.operations, refusals)
         by_seq = {message.seq: message for message in prepared.messages}
+        await self._refuse_beyond_the_cap(prepared.operations, refusals)
+        await self._bury(by_seq, refusals)
+        operations = [one for one in prepared.operations if one.seq not in refusals]
+        try:
+            await self._store_all(operations, prepared)
+        except BusUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever the store raises, only some messages may be to blame
+            log.warning("batch_not_stored", messages=len(operations), error=type(error).__name__)
+            misfits = await self._apart.each(operations, lambda one: self._store_all([one], prepared))
+            await self._bury(by_seq, misfits)
+            refusals |= misfits
+        return refusals
+
+    async def _bury(self, by_seq: Mapping[int, LogMessage], refusals: Mapping[int, Refusal]) -> None:
         for seq, refusal in sorted(refusals.items()):
             await self._dead_letters.put(by_seq[seq], refusal)
             log.warning("dead_letter", seq=seq, reason=str(refusal.reason), detail=refusal.detail)
-        await self._store_all([one for one in prepared.operations if one.seq not in refusals], prepared.vectors)
-        return refusals
 
     async def _refuse_beyond_the_cap(self, operations: Sequence[Operation], refusals: dict[int, Refusal]) -> None:
         """Refuse what would begin a collection too many: an event, or an outcome that comes before any event."""
@@ -123,23 +187,29 @@ class Applier:
                 "raise PRECEDENT_MAX_COLLECTIONS and replay",
             )
 
-    async def _embed(self, events: Sequence[PutEvent], refusals: dict[int, Refusal]) -> dict[int, Vector]:
-        """The displaced vector of each event, by sequence; each distinct text is embedded once."""
-        texts = list(dict.fromkeys(one.event.text for one in events))
+    async def _embed(self, events: Sequence[PutEvent]) -> dict[str, Vector]:
+        """The vector of each distinct text that can be embedded."""
+        known = await self._recall(events)
+        texts = list(dict.fromkeys(one.event.text for one in events if one.event.text not in known))
+        self.reused += len(known) + sum(text in self._embedding.cache for text in texts)
         if not texts:
-            return {}
+            return known
         try:
-            plain = await self._embedding.of_events(texts)
+            return known | await self._embedding.of_events(texts)
         except Exception as error:  # noqa: BLE001 -- whatever the runtime raises, only some texts may be to blame
             log.warning("embedding_failed", texts=len(texts), error=type(error).__name__)
-            plain = await self._embed_one_by_one(texts)
-        vectors: dict[int, Vector] = {}
-        for one in events:
-            if one.event.text in plain:
-                vectors[one.seq] = displace(plain[one.event.text], one.event.id)
-            else:
-                refusals[one.seq] = Refusal(DeadReason.UNPROCESSABLE, "the model cannot embed this text")
-        return vectors
+            return known | await self._embed_one_by_one(texts)
+
+    async def _recall(self, events: Sequence[PutEvent]) -> dict[str, Vector]:
+        """Vectors that were computed before and are no longer in memory."""
+        found: dict[str, Vector] = {}
+        if self._vectors is None:
+            return found
+        unknown = [one.event for one in events if one.event.text not in self._embedding.cache]
+        for collection in dict.fromkeys(event.collection for event in unknown):
+            texts = list({event.text for event in unknown if event.collection == collection})
+            found |= await self._workers.read(self._vectors.find, collection, texts)
+        return found
 
     async def _embed_one_by_one(self, texts: Sequence[str]) -> dict[str, Vector]:
         plain: dict[str, Vector] = {}
@@ -150,29 +220,27 @@ class Applier:
                 await self._probe_model(error)
         return plain
 
-    async def _probe_model(self, cause: Exception) -> None:
+    async def _probe_model(self, cause: Exception | None) -> None:
         # A model that cannot embed anything is at fault itself: no text may be blamed for it.
         try:
             await self._embedding.anew(_PROBE)
         except Exception as error:  # noqa: BLE001 -- as above
             raise ModelUnavailable(f"the model embeds nothing any more: {type(error).__name__}") from cause
 
-    async def _store_all(self, operations: Sequence[Operation], vectors: Mapping[int, Vector]) -> None:
+    async def _store_all(self, operations: Sequence[Operation], prepared: Prepared) -> None:
         # Deletions divide the batch: what came before one is stored before it is applied.
         for is_deletion, run in groupby(operations, key=lambda one: isinstance(one, Delete)):
             part = list(run)
             if is_deletion:
                 for one in part:
                     if isinstance(one, Delete):
-                        await self._delete(one)
+                        await self._deleter.delete(one, self.alive)
             else:
                 for collection in dict.fromkeys(one.collection for one in part):
                     puts = [one for one in part if one.collection == collection and not isinstance(one, Delete)]
-                    await self._put(collection, puts, vectors)
+                    await self._put(collection, puts, prepared)
 
-    async def _put(
-        self, collection: str, operations: Sequence[PutEvent | PutOutcome], vectors: Mapping[int, Vector]
-    ) -> None:
+    async def _put(self, collection: str, operations: Sequence[PutEvent | PutOutcome], prepared: Prepared) -> None:
         ids = list(
             dict.fromkeys(one.event.id if isinstance(one, PutEvent) else one.outcome.event_id for one in operations)
         )
@@ -180,46 +248,25 @@ class Applier:
         def read_fold_write() -> None:
             rows = self._store.rows(collection, ids)
             outcomes = self._store.outcomes(collection, ids)
-            self._store.write(collection, fold(operations, rows, outcomes, vectors))
+            writes = fold(operations, rows, outcomes, prepared.vectors)
+            self._store.write(collection, writes)
+            if self._vectors is not None and writes.rows:
+                texts = {row.event.text for row, _ in writes.rows.values()}
+                before = {rows[event_id].event.text for event_id in writes.rows if event_id in rows}
+                self._vectors.keep(collection, {text: prepared.plain[text] for text in texts}, before - texts)
 
         await self._workers.write(read_fold_write)
 
-    async def _delete(self, deletion: Delete) -> None:
-        if deletion.ids is None:
-            # The log first: were the rows removed first and the process killed, nobody would know what to erase.
-            await self._source.purge(
-                [event_subject(deletion.collection, ">"), outcome_subject(deletion.collection)], deletion.seq
-            )
-            count = await self._workers.write(self._store.remove_before, deletion.collection, deletion.seq)
-            self._embedding.cache.clear()
-            before = self._removed.get(deletion.seq)
-            self._note(deletion.seq, count + (before if isinstance(before, int) else 0))
-            return
-        await self._delete_ids(deletion, deletion.ids)
+    async def take_out(self, collection: str, ids: Sequence[str]) -> None:
+        """Remove what the index has of these ids, unread, because it is not what the log says."""
 
-    async def _delete_ids(self, deletion: Delete, ids: Sequence[str]) -> None:
-        rows = await self._workers.write(self._store.rows, deletion.collection, ids)
-        outcomes = await self._workers.write(self._store.outcomes, deletion.collection, ids)
-        held = {seq for row in rows.values() for seq in row.seqs}
-        held |= {seq for record in outcomes.values() for seq in record.seqs}
-        await self._source.erase(sorted(seq for seq in held if seq < deletion.seq))
-        # What is newer than the deletion stays: the log may be applied anew from before it.
-        events = [one for one, row in rows.items() if row.seq < deletion.seq]
-        decided = [one for one, record in outcomes.items() if record.seq < deletion.seq]
-        bereft: dict[str, OutcomeRecord | None] = {one: None for one in decided if one in rows and one not in events}
-        # Noted before: where the removal breaks off, the next attempt finds less to remove, but no less is gone.
-        before = self._removed.get(deletion.seq)
-        gone = {*events, *(before if isinstance(before, list) else ())}
-        self._note(deletion.seq, [one for one in ids if one in gone])
-        await self._workers.write(self._store.remove, deletion.collection, events, decided)
-        if bereft:
-            await self._workers.write(self._store.write, deletion.collection, Writes(joined=bereft))
+        def remove() -> None:
+            if self._residue is not None:
+                self._residue.note()
+            self._store.remove(collection, ids, ids)
 
-    def _note(self, seq: int, removed: list[str] | int) -> None:
-        self._removed[seq] = removed
-        if len(self._removed) > _REMEMBERED_DELETIONS:
-            self._removed.popitem(last=False)
+        await self._workers.write(remove)
 
     def removed_by(self, seq: int) -> list[str] | int | None:
         """Which events the deletion with this sequence removed (their ids, or how many), once it is applied."""
-        return self._removed.get(seq)
+        return self._removals.of(seq)

@@ -1,8 +1,9 @@
 """Where questions come in: bounded, decoded, answered by tasks of their own, and never with an exception's text."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,13 +11,17 @@ import structlog
 from pydantic import BaseModel
 
 from precedent_indexer.errors import ConsumerGone, Fault, QuestionFailed
+from precedent_indexer.fitting import encoded
 from precedent_indexer.ports import Packet, Tally
-from precedent_schemas import answers, codec
+from precedent_schemas import codec
 from precedent_schemas.catalogue import Endpoint
-from precedent_schemas.dead_letters import DeadGetReply
 from precedent_schemas.failures import DeadReason, ErrorReason, ascii_detail
-from precedent_schemas.limits import REPLY_SHARE_OF_MAX_PAYLOAD
-from precedent_schemas.subjects import SERVICE_ERROR_CODE_HEADER, SERVICE_ERROR_HEADER, is_collection
+from precedent_schemas.subjects import (
+    SERVICE_ERROR_CODE_HEADER,
+    SERVICE_ERROR_HEADER,
+    UNTRUSTED_HEADER,
+    is_collection,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +33,28 @@ Wait = Callable[[int, int], Awaitable[None]]
 _MOST_AWAITING: Final = 4_096
 """Questions that may wait for the index to cover a sequence."""
 _COLLECTION_TOKEN: Final = 3
+_YIELD_S: Final = 0.25
+"""Seconds that work in the background waits for questions at most: they come first, it comes nevertheless."""
+
+
+class _Shift:
+    """The verbs of one generation of the index, and how many questions they are answering."""
+
+    def __init__(self, verbs: Mapping[str, Verb]) -> None:
+        self.verbs = verbs
+        self.busy = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    async def answer(self, endpoint: Endpoint, collection: str, request: BaseModel) -> BaseModel:
+        self.busy += 1
+        self.idle.clear()
+        try:
+            return await self.verbs[endpoint.name](collection, request)
+        finally:
+            self.busy -= 1
+            if not self.busy:
+                self.idle.set()
 
 
 class Door:
@@ -44,7 +71,7 @@ class Door:
         waiting: int,
     ) -> None:
         """`verbs` by the name of their endpoint; `at_once` questions are worked on, `waiting` more may wait."""
-        self._verbs = verbs
+        self._shift = _Shift(verbs)
         self._reply = reply
         self._wait_until_covered = wait_until_covered
         self._max_payload = max_payload
@@ -67,6 +94,17 @@ class Door:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
+    def use(self, verbs: Mapping[str, Verb]) -> Callable[[], Awaitable[object]]:
+        """From now on questions are answered by `verbs`; the result waits until the last one by the old verbs is."""
+        before, self._shift = self._shift, _Shift(verbs)
+        return before.idle.wait
+
+    async def let_questions_pass(self) -> None:
+        """For work in the background, between two of its parts: wait while questions are worked on, a moment long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_YIELD_S):
+                await self._shift.idle.wait()
+
     async def _answer(self, endpoint: Endpoint, packet: Packet, tally: Tally, *, overloaded: bool) -> None:
         begun = time.perf_counter_ns()
         headers: dict[str, str] | None = None
@@ -76,6 +114,7 @@ class Door:
                     ErrorReason.OVERLOADED, f"{self._most} questions are in hand already: ask again later"
                 )
             data = await self._work(endpoint, packet)
+            headers = {UNTRUSTED_HEADER: ", ".join(endpoint.untrusted)} if endpoint.untrusted else None
         except QuestionFailed as error:
             data = codec.encode(error.body())
             headers = {SERVICE_ERROR_CODE_HEADER: str(error.code), SERVICE_ERROR_HEADER: ascii_detail(error.message)}
@@ -100,8 +139,9 @@ class Door:
                 finally:
                     self._awaiting -= 1
             async with self._slots:
-                reply = await self._verbs[endpoint.name](collection, request)
-            return self._fitting(reply)
+                # Chosen at the last moment: who waited for the index to advance asks the generation of now.
+                reply = await self._shift.answer(endpoint, collection, request)
+            return encoded(reply, request, self._max_payload())
         except QuestionFailed:
             raise
         except codec.DecodeError as error:
@@ -117,24 +157,6 @@ class Door:
             log.error("question_failed", endpoint=endpoint.name, error=type(error).__name__, where=_where(error))
             raise QuestionFailed(ErrorReason.INTERNAL, "the indexer failed on this question") from error
 
-    def _fitting(self, reply: BaseModel) -> bytes:
-        data = codec.encode(reply)
-        room = int(self._max_payload() * REPLY_SHARE_OF_MAX_PAYLOAD)
-        if len(data) < room:
-            return data
-        entries, what = _entries(reply)
-        empty = len(data) - sum(len(codec.encode(one)) + 1 for one in entries)
-        fits, size = 0, empty
-        for entry in entries:
-            size += len(codec.encode(entry)) + 1
-            if size >= room:
-                break
-            fits += 1
-        raise QuestionFailed(
-            ErrorReason.TOO_LARGE,
-            f"the reply would have {len(data)} bytes, the server takes {room}: ask for at most {fits} {what}",
-        )
-
 
 def _collection(endpoint: Endpoint, subject: str) -> str:
     if not endpoint.per_collection:
@@ -143,16 +165,6 @@ def _collection(endpoint: Endpoint, subject: str) -> str:
     if not is_collection(name):
         raise QuestionFailed(ErrorReason.NOT_FOUND, f"collection {name[:64]!a} does not exist: no name like that can")
     return name
-
-
-def _entries(reply: BaseModel) -> tuple[Sequence[BaseModel], str]:
-    if isinstance(reply, answers.SearchReply):
-        return list(reply.hits), "hits (k)"
-    if isinstance(reply, answers.GetReply):
-        return list(reply.events), "ids"
-    if isinstance(reply, DeadGetReply):
-        return list(reply.dead_letters), "seqs"
-    return [], "entries"
 
 
 def _where(error: BaseException) -> str:

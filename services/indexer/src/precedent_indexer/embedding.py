@@ -8,15 +8,17 @@ while one is computed are computed together next.
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from precedent_indexer.model import ModelInfo
+from precedent_indexer.errors import QuestionFailed
+from precedent_indexer.model import DIMENSIONS, NAME, ModelInfo
 from precedent_indexer.ports import Embedder, Vector
 from precedent_indexer.workers import Workers
+from precedent_schemas.failures import ErrorReason
 
 _SLICE_CHARS: Final = 1_024
 """Characters of one slice of events: some 250 word pieces, a few dozen milliseconds."""
@@ -45,6 +47,9 @@ class VectorCache:
 
     def __len__(self) -> int:
         return len(self._vectors)
+
+    def __contains__(self, text: str) -> bool:
+        return self._key(text) in self._vectors
 
     def get(self, text: str) -> Vector | None:
         """The vector of `text`, if it is known."""
@@ -160,6 +165,24 @@ class Embedding:
                 await self._no_questions.wait()
         except TimeoutError:
             return
+
+
+class AbsentModel:
+    """Stands in for the model of an index that was made by one which is not here any more."""
+
+    def __init__(self, fingerprint: str, share_done: Callable[[], float]) -> None:
+        """`share_done`: of the rebuild that makes it right again, 0 to 1."""
+        self.model = ModelInfo(NAME, fingerprint, DIMENSIONS, "none")
+        self.cache = VectorCache(0, fingerprint)
+        self._share_done = share_done
+
+    async def of_question(self, _text: str) -> Vector:
+        """Raises QuestionFailed (unavailable): text cannot be compared with the vectors of another model."""
+        raise QuestionFailed(
+            ErrorReason.UNAVAILABLE,
+            f"the index was made by model {self.model.fingerprint}, which is not here any more; it is rebuilt by the "
+            f"one that is, {self._share_done():.0%} so far: ask for text again when that is done, or by id now",
+        )
 
 
 def _named(events: ModelInfo, questions: ModelInfo) -> ModelInfo:

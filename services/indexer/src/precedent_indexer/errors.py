@@ -3,16 +3,30 @@
 IndexerError
 ├── StartRefused          settings, streams, consumer or directory contradict what must hold: the process ends
 ├── Fault                 not the message's fault: retried until it passes, nothing is dead-lettered for it
-│   ├── BusUnavailable    NATS or JetStream does not answer
+│   ├── BusUnavailable    NATS or JetStream does not answer, or answers that it cannot
+│   │   └── NotPermitted  the server does not let our credentials do it
+│   │   ├── JetStreamRefused    it answers with an error
+│   │   └── DeadLettersRefused  the dead-letter stream takes no message
 │   ├── StoreUnavailable  Chroma fails
 │   └── ModelUnavailable  the model runtime fails on a text that it must be able to embed
+├── Stalled               the write corridor does not advance, nobody knows why: the process ends
 ├── IndexBroken           the index directory cannot be read: it is rebuilt from the log
 ├── ConsumerGone          the durable consumer was deleted: it is created again from the watermark
+├── CommandFailed         no indexer answers a command, or it refuses: the command ends
+├── JobFailed             a rebuild or a verification cannot go on: it ends, and the index stays as it was
 ├── ImportFailed          old data cannot be read, or its import cannot go on: the command ends, and can be run again
 └── QuestionFailed        what the caller of a question is told, in the error body of the contract
 """
 
+from typing import Final
+
 from precedent_schemas.failures import ERROR_CODES, ErrorBody, ErrorDetail, ErrorReason, FieldProblem
+
+_REFUSALS: Final = {
+    10059: "a stream of the log or of the dead letters is gone: start the indexer again, it makes what is missing",
+    10077: "the log refuses messages: it is full (raise its max_bytes), or its disk",
+}
+"""What JetStream's own numbers mean to whoever looks after the indexer."""
 
 
 class IndexerError(Exception):
@@ -24,11 +38,19 @@ class StartRefused(IndexerError):
 
 
 class Fault(IndexerError):
-    """Something that the indexer depends on fails; it may recover."""
+    """Something that the indexer depends on fails; it may recover.
+
+    Attributes:
+        says: what fails, in words that are safe to show to anybody.
+    """
+
+    says = "something that the indexer depends on fails"
 
 
 class BusUnavailable(Fault):
     """NATS or JetStream does not answer, or answers that it cannot."""
+
+    says = "NATS or JetStream does not answer"
 
 
 class JetStreamRefused(BusUnavailable):
@@ -42,15 +64,36 @@ class JetStreamRefused(BusUnavailable):
     def __init__(self, what: str, code: int, err_code: int, description: str) -> None:
         self.code = code
         self.err_code = err_code
+        self.says = _REFUSALS.get(err_code, f"JetStream refuses a request ({code}/{err_code})")
         super().__init__(f"{what}: {description} ({code}/{err_code})")
+
+
+class NotPermitted(BusUnavailable):
+    """The server does not let our credentials publish or listen there; the message names the subject and the remedy."""
+
+    says = "the indexer's user may not do on the bus what it must: its log names the subject"
+
+
+class DeadLettersRefused(BusUnavailable):
+    """The dead-letter stream takes no message: nothing that must be refused can be passed over."""
+
+    says = "the dead-letter stream refuses messages: it is full (drop dead letters or raise its max_bytes), or its disk"
 
 
 class StoreUnavailable(Fault):
     """Chroma fails."""
 
+    says = "the index cannot be read or written"
+
 
 class ModelUnavailable(Fault):
     """The model runtime fails."""
+
+    says = "the model embeds nothing any more"
+
+
+class Stalled(IndexerError):
+    """The write corridor does not advance although messages wait, and beginning it anew did not help."""
 
 
 class IndexBroken(IndexerError):
@@ -59,6 +102,14 @@ class IndexBroken(IndexerError):
 
 class ConsumerGone(IndexerError):
     """The durable consumer no longer exists."""
+
+
+class CommandFailed(IndexerError):
+    """A command cannot do what it was asked for; the message names the thing and the remedy."""
+
+
+class JobFailed(IndexerError):
+    """Long work on the index cannot go on; the text is safe to show."""
 
 
 class ImportFailed(IndexerError):

@@ -4,8 +4,9 @@ The store's part may let too much through (never too little), where its own oper
 the predicate decides. Nothing of a request reaches the store but values put into clauses that are built here.
 """
 
+import bisect
 import ipaddress
-import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,6 +14,7 @@ from typing import Any, Final
 from precedent_indexer.ports import Where
 from precedent_indexer.records import Row, attribute_token, attribute_tokens, ip_halves, milliseconds
 from precedent_schemas.fields import Scalar
+from precedent_schemas.matching import canonical, holds
 from precedent_schemas.questions import Filter, SeverityRange, TimeRange
 from precedent_schemas.subjects import kind_prefixes
 
@@ -20,6 +22,18 @@ _MAX_BRANCHES: Final = 32
 """Alternatives that the store is asked for; each costs it a scan, and a thousand break SQLite's parser."""
 _MIN_PIECE: Final = 3
 """The store's full-text index knows pieces of three characters and more."""
+
+_PLANES: Final = 0x30000
+"""The planes of Unicode that hold every character with another normal form; those above are not looked through."""
+_BREAK: Final = "\x00"
+_BREAKING: Final = frozenset("%_\x00").union(
+    *(
+        unicodedata.normalize("NFC", char)
+        for char in map(chr, range(_PLANES))
+        if not unicodedata.is_normalized("NFC", char)
+    )
+)
+"""Patterns of the store, and what stands in normal form C for another character: `K` for the Kelvin sign."""
 
 Clause = dict[str, Any]
 Predicate = Callable[[Row], bool]
@@ -47,7 +61,8 @@ def compile_filter(wanted: Filter | None) -> CompiledFilter | None:
     document = None
     if wanted.contains is not None:
         needle = wanted.contains
-        predicates.append(lambda row: needle in row.event.text)
+        in_text = holds(needle)
+        predicates.append(lambda row: in_text(row.event.text))
         document = _piece(needle)
     if wanted.exclude_ids:
         excluded = frozenset(wanted.exclude_ids)
@@ -66,9 +81,9 @@ def _parts(wanted: Filter) -> list[tuple[Clause | None, Predicate]]:
     if wanted.severity is not None:
         parts += _severity(wanted.severity)
     if wanted.sources is not None:
-        parts.append(_one_of("source", wanted.sources, lambda row: row.event.source))
+        parts.append(_one_name("source", wanted.sources, lambda row: row.event.source))
     if wanted.users is not None:
-        parts.append(_one_of("user", wanted.users, lambda row: row.event.user))
+        parts.append(_one_name("user", wanted.users, lambda row: row.event.user))
     if wanted.ips is not None:
         parts.append(_one_of("ip", wanted.ips, lambda row: row.event.ip))
     if wanted.networks is not None:
@@ -88,6 +103,16 @@ def _parts(wanted: Filter) -> list[tuple[Clause | None, Predicate]]:
 def _one_of(key: str, values: Sequence[str], read: Callable[[Row], str | None]) -> tuple[Clause | None, Predicate]:
     allowed = frozenset(values)
     return {key: {"$in": sorted(allowed)}}, lambda row: read(row) in allowed
+
+
+def _one_name(key: str, values: Sequence[str], read: Callable[[Row], str | None]) -> tuple[Clause | None, Predicate]:
+    """The same for what people type: the store has it in normal form, the event as it came."""
+
+    def canonical_name(row: Row) -> str | None:
+        name = read(row)
+        return None if name is None else canonical(name)
+
+    return _one_of(key, [canonical(value) for value in values], canonical_name)
 
 
 def _kinds(kinds: Sequence[str]) -> tuple[Clause | None, Predicate]:
@@ -131,11 +156,16 @@ def _networks(networks: Sequence[str]) -> tuple[Clause | None, Predicate]:
         *ipaddress.collapse_addresses(one for one in parsed if isinstance(one, ipaddress.IPv6Network)),
     ]
 
+    # A thousand networks must not be walked through for each of a hundred thousand rows.
+    ranges = {version: [(int(one[0]), int(one[-1])) for one in merged if one.version == version] for version in (4, 6)}
+
     def matches(row: Row) -> bool:
         if row.event.ip is None:
             return False
         address = ipaddress.ip_address(row.event.ip)
-        return any(address in one for one in merged)
+        same_family = ranges[address.version]
+        at = bisect.bisect_right(same_family, int(address), key=lambda ends: ends[0])
+        return at > 0 and int(address) <= same_family[at - 1][1]
 
     return _any_of([_network_clause(one) for one in merged]), matches
 
@@ -152,13 +182,19 @@ def _network_clause(network: Network) -> Clause:
 
 
 def _piece(needle: str) -> str | None:
-    """The longest piece of `needle` that the store's full-text index finds without fail.
+    """The longest piece of `needle` that the store's full-text index finds without fail in every text that passes.
 
-    Its pattern characters `%` and `_` are not escaped there, and pieces below three characters are not indexed.
+    Its pattern characters `%` and `_` are not escaped there, and pieces below three characters are not indexed. The
+    store searches texts as they came, in any normal form.
     """
-    pieces = re.split(r"[%_\x00]", needle)
+    pieces = "".join(char if _is_steady(char) else _BREAK for char in canonical(needle)).split(_BREAK)
     longest = max(pieces, key=len)
     return longest if len(longest) >= _MIN_PIECE else None
+
+
+def _is_steady(char: str) -> bool:
+    """Whether a text in normal form C has `char` only where the text had it before, next to the same neighbours."""
+    return char not in _BREAKING and not unicodedata.combining(char) and unicodedata.is_normalized("NFD", char)
 
 
 def _any_of(clauses: list[Clause]) -> Clause | None:

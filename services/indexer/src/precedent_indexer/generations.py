@@ -3,13 +3,18 @@
 The directory is locked as a whole by a lock on itself, so that nothing else has to live in it.
 """
 
+import contextlib
 import fcntl
 import os
 import shutil
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from precedent_indexer.errors import StartRefused
+
+log = structlog.get_logger(__name__)
 
 _CURRENT: Final = "CURRENT"
 _PREFIX: Final = "generation-"
@@ -51,14 +56,23 @@ class IndexDirectory:
         directory = self.path / name
         return directory if name.startswith(_PREFIX) and "/" not in name and directory.is_dir() else None
 
+    @property
+    def lock(self) -> int:
+        """The descriptor that holds the lock: a process that has inherited it keeps the directory locked."""
+        return self._lock
+
+    def is_damaged(self) -> bool:
+        """Whether there is a CURRENT, and it names no generation that is there."""
+        return os.path.lexists(self.path / _CURRENT) and self.current() is None
+
+    def all(self) -> list[Path]:
+        """Every generation that is there, the oldest first."""
+        found = (entry for entry in self.path.iterdir() if entry.is_dir() and entry.name.startswith(_PREFIX))
+        return sorted(found, key=lambda entry: (_number(entry), entry.name))
+
     def new(self) -> Path:
         """A fresh, empty generation; not in use yet."""
-        numbers = [
-            int(entry.name.removeprefix(_PREFIX))
-            for entry in self.path.iterdir()
-            if entry.name.startswith(_PREFIX) and entry.name.removeprefix(_PREFIX).isdigit()
-        ]
-        directory = self.path / f"{_PREFIX}{max(numbers, default=0) + 1:06d}"
+        directory = self.path / f"{_PREFIX}{max(map(_number, self.all()), default=0) + 1:06d}"
         directory.mkdir()
         return directory
 
@@ -73,15 +87,45 @@ class IndexDirectory:
         draft.replace(self.path / _CURRENT)
         os.fsync(self._lock)
 
-    def drop_others(self, keep: Path) -> list[str]:
-        """Remove every generation but `keep`; their names."""
-        dropped = []
-        for entry in sorted(self.path.iterdir()):
-            if entry.is_dir() and entry.name.startswith(_PREFIX) and entry != keep:
-                shutil.rmtree(entry, ignore_errors=True)
-                dropped.append(entry.name)
-        return dropped
+    def drop(self, generation: Path) -> None:
+        """Remove a generation; what cannot be removed now is removed by the next start."""
+        shutil.rmtree(generation, ignore_errors=True)
+        log.info("generation_removed", generation=generation.name)
+
+    def drop_others(self, *keep: Path) -> list[str]:
+        """Remove every generation but those of `keep`; their names."""
+        others = [generation for generation in self.all() if generation not in keep]
+        for generation in others:
+            self.drop(generation)
+        return [generation.name for generation in others]
 
     def close(self) -> None:
         """Unlock."""
         os.close(self._lock)
+
+
+def carry_files(source: Path, target: Path) -> None:
+    """Put the files of directory `source` into a new directory `target`: linked where possible, else copied.
+
+    Raises:
+        OSError: there is no room, or `source` cannot be read; then there is no `target`.
+    """
+    draft = target.with_name(target.name + ".draft")
+    try:
+        draft.mkdir()
+        for file in sorted(source.iterdir()):
+            if file.is_file():
+                try:
+                    os.link(file, draft / file.name)
+                except OSError:
+                    shutil.copyfile(file, draft / file.name)
+        draft.replace(target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(draft)
+        raise
+
+
+def _number(generation: Path) -> int:
+    digits = generation.name.removeprefix(_PREFIX)
+    return int(digits) if digits.isascii() and digits.isdigit() else 0

@@ -39,6 +39,8 @@ async def check(settings: Settings, timeout_s: float) -> Report:
     stats = codec.decode(StatsReply, packet.data)
     lag = stats.stream_seq - stats.indexed_seq
     state = f"{lag} messages behind, {stats.dead_letters} dead letters, indexed_seq {stats.indexed_seq}"
+    if stats.state not in {None, "serving"}:
+        return Report(healthy=False, line=f"unhealthy: {stats.state}: {stats.fault or 'no progress'}; {state}")
     if lag > settings.precedent_health_max_lag:
         return Report(healthy=False, line=f"unhealthy: {state}; allowed are {settings.precedent_health_max_lag}")
     return Report(healthy=True, line=f"healthy: {state}")

@@ -4,28 +4,22 @@ Pages are cut by sequence, so that what is published or deleted meanwhile neithe
 event that is revised meanwhile moves to its new place in the log, and is listed there or not at all.
 """
 
-import base64
-import binascii
-import hashlib
-import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from precedent_indexer.answering import entry
-from precedent_indexer.errors import QuestionFailed
+from precedent_indexer.cursors import read_cursor, write_cursor
 from precedent_indexer.filters import CompiledFilter, compile_filter
+from precedent_indexer.fitting import Page, size_of
 from precedent_indexer.ports import VectorStore
 from precedent_indexer.records import Row
 from precedent_indexer.view import IndexView
-from precedent_schemas import answers, codec, questions
-from precedent_schemas.failures import ErrorReason, FieldProblem
-from precedent_schemas.limits import REPLY_SHARE_OF_MAX_PAYLOAD
+from precedent_schemas import answers, questions
 
 _FIRST_WINDOW: Final = 128
 _LAST_WINDOW: Final = 65_536
 _GROWTH: Final = 4
 """A window that gave too few rows is followed by one so many times as wide."""
-_CHECK_CHARS: Final = 16
 
 
 class Lister:
@@ -39,7 +33,8 @@ class Lister:
         """One page."""
         await self._view.must_exist(collection)
         covered = self._view.progress.indexed_seq
-        bound = _read_cursor(collection, request)
+        listing = _listing(collection, request, (await self._view.source.state()).created)
+        bound = read_cursor(listing, request.cursor) if request.cursor else None
         coverage = await self._view.coverage(covered)
         newest = request.order is questions.Order.NEWEST
         first, last = (
@@ -55,22 +50,35 @@ class Lister:
             newest,
             compile_filter(request.filter),
         )
-        page = self._fitting([entry(row) for row in rows[: request.limit]], coverage)
-        more = len(rows) > len(page)
+        events, too_large = self._fitting([entry(row) for row in rows[: request.limit]], coverage)
+        passed = [*(one.seq for one in events), *(one.seq for one in too_large)]
+        last_seq = min(passed, default=0) if newest else max(passed, default=0)
         return answers.ListReply(
-            **dict(coverage), events=page, cursor=_cursor(collection, request, page[-1].seq) if more else None
+            **dict(coverage),
+            events=events,
+            too_large=too_large,
+            cursor=write_cursor(listing, last_seq) if len(rows) > len(passed) else None,
         )
 
-    def _fitting(self, page: list[answers.Entry], coverage: answers.Coverage) -> list[answers.Entry]:
-        """As much of the page as one reply can carry; the cursor leads to the rest."""
-        # What is not an entry: the coverage, the cursor and some punctuation.
-        size = len(codec.encode(coverage)) + 1024
-        room = int(self._max_payload() * REPLY_SHARE_OF_MAX_PAYLOAD)
-        for count, one in enumerate(page):
-            size += len(codec.encode(one)) + 1
-            if size >= room and count:
-                return page[:count]
-        return page
+    def _fitting(
+        self, entries: list[answers.Entry], coverage: answers.Coverage
+    ) -> tuple[list[answers.Entry], list[answers.LargeEvent]]:
+        """As many as one reply can carry, and which of these it cannot carry alone; the cursor leads to the rest."""
+        page = Page(self._max_payload(), around=size_of(coverage))
+        events: list[answers.Entry] = []
+        too_large: list[answers.LargeEvent] = []
+        for one in entries:
+            size = size_of(one)
+            if page.could_hold(size):
+                if not page.take(size):
+                    break
+                events.append(one)
+            else:
+                large = answers.LargeEvent(id=one.event.id, seq=one.seq, bytes=size)
+                if not page.take(size_of(large)):
+                    break
+                too_large.append(large)
+        return events, too_large
 
 
 def read_page(
@@ -98,36 +106,7 @@ def read_page(
     return found[:count]
 
 
-def _cursor(collection: str, request: questions.ListRequest, seq: int) -> str:
-    body = f"{seq}.{_check(collection, request, seq)}"
-    return base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
-
-
-def _read_cursor(collection: str, request: questions.ListRequest) -> int | None:
-    """The sequence that the page before ended with.
-
-    Raises:
-        QuestionFailed: it is no cursor of this listing.
-    """
-    if request.cursor is None:
-        return None
-    try:
-        padded = request.cursor + "=" * (-len(request.cursor) % 4)
-        seq_text, _, check = base64.urlsafe_b64decode(padded).decode("ascii").partition(".")
-        seq = int(seq_text)
-    except (ValueError, binascii.Error):
-        seq, check = 0, ""
-    if seq < 1 or check != _check(collection, request, seq):
-        raise QuestionFailed(
-            ErrorReason.INVALID_REQUEST,
-            "cursor is not one that this listing gave: repeat collection, filter and order as in the page before",
-            [FieldProblem(field="cursor", message="belongs to another listing, or was changed")],
-        )
-    return seq
-
-
-def _check(collection: str, request: questions.ListRequest, seq: int) -> str:
-    """What ties a cursor to its listing."""
-    wanted: Any = request.filter.model_dump(mode="json") if request.filter else None
-    tied = json.dumps([collection, str(request.order), wanted, seq], sort_keys=True)
-    return hashlib.sha256(tied.encode()).hexdigest()[:_CHECK_CHARS]
+def _listing(collection: str, request: questions.ListRequest, log_created: str) -> list[object]:
+    """All that a cursor of this listing is tied to."""
+    wanted = request.filter.model_dump(mode="json") if request.filter else None
+    return [collection, str(request.order), wanted, log_created]

@@ -13,10 +13,17 @@ def _harmless(_logger: object, _method: str, event: Any) -> Any:  # noqa: ANN401
     # What comes off the bus may hold control characters that spoof a line or a terminal.
     for key, value in event.items():
         if isinstance(value, str):
-            event[key] = "".join(char if char.isprintable() or char == "\n" else "?" for char in value)[
-                :_MAX_VALUE_CHARS
-            ]
+            event[key] = "".join(char if char.isprintable() else "?" for char in value[:_MAX_VALUE_CHARS])
     return event
+
+
+class _Libraries(logging.Handler):
+    """What the libraries find wrong, by name and kind: their messages and tracebacks may hold what callers sent."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line of ours for one of theirs."""
+        kind = record.exc_info[0] if record.exc_info else None
+        structlog.get_logger().error("library_failed", library=record.name, error=kind.__name__ if kind else None)
 
 
 def configure(level: str, form: str) -> None:
@@ -37,5 +44,4 @@ def configure(level: str, form: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    # The libraries' own loggers: warnings are of interest, their chatter is not.
-    logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(levelname)s %(name)s")
+    logging.basicConfig(level=logging.ERROR, handlers=[_Libraries()])

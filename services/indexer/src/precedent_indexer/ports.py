@@ -8,8 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from precedent_indexer.imprints import StoredImprints
 from precedent_indexer.model import ModelInfo
 from precedent_indexer.records import OutcomeRecord, Row
+from precedent_indexer.symptoms import Symptoms
 from precedent_schemas.events import Deletion
 from precedent_schemas.failures import DeadReason
 
@@ -104,6 +106,9 @@ class Delivery(Protocol):
     async def term(self) -> None:
         """It is a dead letter: never deliver it again."""
 
+    async def nak(self) -> None:
+        """It will not be worked on here: deliver it again at once."""
+
     async def in_progress(self) -> None:
         """It is still being worked on: start ack_wait anew."""
 
@@ -165,6 +170,9 @@ class DeadLetters(Protocol):
     async def put(self, message: LogMessage, refusal: Refusal) -> None:
         """Store it durably; the same message twice is one dead letter."""
 
+    def refusals(self) -> Mapping[int, Refusal]:
+        """Why each original that has a dead letter was refused, by its sequence."""
+
     async def count(self) -> int:
         """Messages in the dead-letter stream."""
 
@@ -214,8 +222,12 @@ class Writes:
 class VectorStore(Protocol):
     """The index on disk; blocking, called in threads.
 
-    Every method raises StoreUnavailable when the store fails.
+    Every method raises StoreUnavailable when the store fails, or is closed.
     """
+
+    @property
+    def symptoms(self) -> Symptoms:
+        """How it has been."""
 
     def identity(self) -> Identity | None:
         """What the index knows of itself; None in an empty directory."""
@@ -256,6 +268,9 @@ class VectorStore(Protocol):
     def remove_before(self, collection: str, seq: int) -> int:
         """Remove every event and outcome below `seq`; how many events."""
 
+    def older(self, collection: str, seq: int, limit: int) -> tuple[list[Row], list[str]]:
+        """Rows below `seq`, and ids of events, there or not, whose outcome is below it; at most `limit` of each."""
+
     def nearest(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[Row, float]]:
         """Up to `n` rows nearest to `vector` with their cosine similarity, best first; approximate."""
 
@@ -267,6 +282,12 @@ class VectorStore(Protocol):
 
     def window(self, collection: str, first_seq: int, last_seq: int, where: Where | None) -> list[Row]:
         """The rows with sequences from `first_seq` to `last_seq`, both included, that `where` lets pass, sorted."""
+
+    def ids(self, collection: str) -> list[str]:
+        """Every id that has an event or an outcome, also where it cannot be read."""
+
+    def imprints(self, collection: str, ids: Sequence[str]) -> dict[str, StoredImprints]:
+        """What is stored of those of `ids` that have an event or an outcome, unparsed."""
 
     def close(self) -> None:
         """Let go of the files."""

@@ -26,6 +26,10 @@ class Progress:
             self._advanced.set()
             self._advanced = asyncio.Event()
 
+    def rewind(self, seq: int) -> None:
+        """Some of what lies behind `seq` is not applied any more: only while nothing is taken from the log."""
+        self.indexed_seq = min(self.indexed_seq, seq)
+
     def refuse(self, seq: int, refusal: Refusal) -> None:
         """Remember why one message became a dead letter, for whoever waits for just that one."""
         self._refusals[seq] = refusal

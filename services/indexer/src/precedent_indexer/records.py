@@ -16,10 +16,13 @@ from typing import Any, Final
 from precedent_schemas.codec import dump
 from precedent_schemas.events import Outcome, StoredEvent
 from precedent_schemas.fields import Scalar
+from precedent_schemas.matching import canonical
 from precedent_schemas.subjects import kind_prefixes
 
-INDEX_FORMAT: Final = 1
+INDEX_FORMAT: Final = 2
 """Raised whenever rows are laid out in another way; an index of another format is rebuilt from the log."""
+READABLE_FORMATS: Final = frozenset({INDEX_FORMAT})
+"""Formats whose rows can be read nevertheless: such an index answers until it is rebuilt."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HALF: Final = 1 << 64
@@ -71,9 +74,10 @@ def attribute_token(key: str, value: Scalar) -> str:
     if isinstance(value, int | float):
         number = int(value) if isinstance(value, int) or value.is_integer() else value
         return f"{key}=n:{number!r}"
-    if len(value) <= _MAX_TOKEN_CHARS:
-        return f"{key}=s:{value}"
-    return f"{key}=h:{hashlib.sha256(value.encode()).hexdigest()}"
+    text = canonical(value)
+    if len(text) <= _MAX_TOKEN_CHARS:
+        return f"{key}=s:{text}"
+    return f"{key}=h:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def attribute_tokens(event: StoredEvent) -> list[str]:
@@ -96,8 +100,8 @@ def row_metadata(row: Row) -> Metadata:
         "seqs": list(row.seqs),
         "kinds": kind_prefixes(event.kind),
         "severity": event.severity,
-        "source": event.source,
-        "user": event.user,
+        "source": canonical(event.source) if event.source else None,
+        "user": canonical(event.user) if event.user else None,
         "ip": event.ip,
         "ip_high": high,
         "ip_low": low,

@@ -9,6 +9,7 @@ from precedent_indexer.records import Row
 from precedent_indexer.view import IndexView
 from precedent_schemas import answers, questions
 from precedent_schemas.limits import MAX_K
+from precedent_schemas.matching import canonical
 
 _CUT: Final[dict[questions.Bucket, dict[str, int]]] = {
     questions.Bucket.MINUTE: {"second": 0, "microsecond": 0},
@@ -36,11 +37,15 @@ class Recurrence:
             total=len(alike),
             capped=len(alike) == MAX_K,
             buckets=_buckets(alike, request.bucket),
-            users=len({row.event.user for row in alike} - {None}),
+            users=_distinct_users(alike),
             ips=len({row.event.ip for row in alike} - {None}),
             first_seen=min(seen, default=None),
             last_seen=max(seen, default=None),
         )
+
+
+def _distinct_users(rows: list[Row]) -> int:
+    return len({canonical(row.event.user) for row in rows if row.event.user is not None})
 
 
 def _buckets(rows: list[Row], width: questions.Bucket) -> list[answers.BucketCount]:
@@ -51,7 +56,7 @@ def _buckets(rows: list[Row], width: questions.Bucket) -> list[answers.BucketCou
         answers.BucketCount(
             start=start,
             count=len(group),
-            users=len({row.event.user for row in group} - {None}),
+            users=_distinct_users(group),
             ips=len({row.event.ip for row in group} - {None}),
         )
         for start, group in sorted(groups.items())

@@ -73,6 +73,13 @@ class Remover:
                     f"the deletion is in the log as {seq} and will be applied, but the index is still at "
                     f"{self._view.progress.indexed_seq}: ask for the ids again later",
                 )
+            refusal = self._view.progress.refusal(seq)
+            if refusal is not None:
+                raise QuestionFailed(
+                    ErrorReason.REFUSED,
+                    f"the deletion is in the log as {seq}, but became a dead letter ({refusal.reason}): "
+                    f"{refusal.detail}; it may be done in part: ask again",
+                )
             return self._applier.removed_by(seq)
         raise QuestionFailed(
             ErrorReason.UNAVAILABLE,

@@ -3,22 +3,27 @@
 import base64
 import secrets
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from precedent_indexer.cursors import read_cursor, write_cursor
 from precedent_indexer.decoding import Delete, decode
-from precedent_indexer.errors import JetStreamRefused, QuestionFailed
+from precedent_indexer.errors import JetStreamRefused
+from precedent_indexer.fitting import Page, size_of
 from precedent_indexer.view import IndexView
 from precedent_schemas import codec, dead_letters, questions
 from precedent_schemas.dead_letters import DeadLetter
-from precedent_schemas.failures import ErrorReason, FieldProblem
-from precedent_schemas.limits import REPLY_SHARE_OF_MAX_PAYLOAD
 from precedent_schemas.subjects import (
+    DELETIONS_PREFIX,
+    EVENTS_PREFIX,
     MSG_ID_HEADER,
+    OUTCOMES_PREFIX,
     EventSubject,
     OutcomeSubject,
     SubjectError,
     parse_log_subject,
 )
+
+_LOG_SUBJECTS: Final = tuple(f"{prefix}." for prefix in (EVENTS_PREFIX, OUTCOMES_PREFIX, DELETIONS_PREFIX))
 
 
 class Archive(Protocol):
@@ -56,20 +61,29 @@ class Reviver:
     async def page(self, _collection: str, request: questions.DeadListRequest) -> dead_letters.DeadListReply:
         """One page, newest first; the cursor is the sequence that it ends with."""
         await self._archive.refresh()
-        before = _read_cursor(request.cursor)
+        listing = ["dead letters", (await self._view.source.state()).created]
+        before = read_cursor(listing, request.cursor) if request.cursor else None
         originals = [seq for seq in self._archive.originals() if before is None or seq < before]
-        page: list[DeadLetter] = []
-        size = 0
-        room = int(self._max_payload() * REPLY_SHARE_OF_MAX_PAYLOAD) - 1024
+        page = Page(self._max_payload())
+        found: list[DeadLetter] = []
+        too_large: list[int] = []
+        passed = 0
         for seq in originals:
             letter = await self._archive.letter(seq)
             if letter is None:
                 continue
-            size += len(codec.encode(letter)) + 1
-            if page and (len(page) == request.limit or size >= room):
-                return dead_letters.DeadListReply(dead_letters=page, cursor=str(page[-1].seq))
-            page.append(letter)
-        return dead_letters.DeadListReply(dead_letters=page)
+            size = size_of(letter)
+            fits = page.could_hold(size)
+            if len(found) + len(too_large) == request.limit or not page.take(size if fits else len(f"{seq},")):
+                return dead_letters.DeadListReply(
+                    dead_letters=found, too_large=too_large, cursor=write_cursor(listing, passed)
+                )
+            if fits:
+                found.append(letter)
+            else:
+                too_large.append(seq)
+            passed = seq
+        return dead_letters.DeadListReply(dead_letters=found, too_large=too_large)
 
     async def get(self, _collection: str, request: questions.DeadSeqsRequest) -> dead_letters.DeadGetReply:
         """Those with these sequences, in the order asked."""
@@ -82,11 +96,11 @@ class Reviver:
         replayed: list[dead_letters.Replayed] = []
         refused: list[dead_letters.ReplayRefused] = []
         for letter in found:
-            objection = None if request.force else await self._objection(letter)
+            objection = _misplaced(letter) or (None if request.force else await self._objection(letter))
             if objection is not None:
                 refused.append(dead_letters.ReplayRefused(seq=letter.seq, message=objection))
                 continue
-            headers = {name: values[-1] for name, values in letter.headers.items() if values}
+            headers = {name: values[-1] for name, values in letter.headers.items() if values and not _is_servers(name)}
             headers[MSG_ID_HEADER] = f"replay:{letter.seq}:{secrets.token_hex(16)}"
             try:
                 new_seq = await self._log.publish_to_stream(letter.subject, base64.b64decode(letter.data), headers)
@@ -151,13 +165,13 @@ class Reviver:
         return None
 
 
-def _read_cursor(cursor: str | None) -> int | None:
-    if cursor is None:
+def _misplaced(letter: DeadLetter) -> str | None:
+    """Why it must never be published by us: where others may write dead letters, they say on which subject."""
+    if letter.subject.startswith(_LOG_SUBJECTS):
         return None
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20):  # noqa: PLR2004 -- digits of 64 bit
-        raise QuestionFailed(
-            ErrorReason.INVALID_REQUEST,
-            "cursor is not one that this listing gave",
-            [FieldProblem(field="cursor", message="was changed")],
-        )
-    return int(cursor)
+    return "its subject is none of the log's: drop it"
+
+
+def _is_servers(header: str) -> bool:
+    """Whether the server would take it for an order."""
+    return header.lower().startswith("nats-")

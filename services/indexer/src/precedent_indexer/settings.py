@@ -10,7 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from precedent_indexer.errors import StartRefused
 from precedent_schemas.limits import MAX_COLLECTIONS
 
-_USER_INFO: Final = re.compile(r"//[^/@]*@")
+_USER_INFO: Final = re.compile(r"(?P<scheme>[A-Za-z+]+://)?(?:(?!,\s*[A-Za-z+]+://).)*@", re.DOTALL)
+"""All that stands before the last `@` of an address: a password may hold any character, another `@` too."""
 
 
 def _readable(path: Path | None) -> Path | None:
@@ -27,7 +28,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    nats_url: Annotated[str, Field(description="NATS server, or several separated by commas")] = "nats://127.0.0.1:4222"
+    nats_url: Annotated[str, Field(repr=False, description="NATS server, or several separated by commas")] = (
+        "nats://127.0.0.1:4222"
+    )
     nats_creds: Annotated[File, Field(description="Credentials file (JWT and nkey)")] = None
     nats_nkey: Annotated[File, Field(description="File with an nkey seed")] = None
     nats_user: Annotated[str | None, Field(description="User name")] = None
@@ -43,7 +46,7 @@ class Settings(BaseSettings):
         "./data/chroma"
     )
     precedent_chroma_url: Annotated[
-        str | None, Field(description="A Chroma server instead of a directory; not served by this version")
+        str | None, Field(repr=False, description="A Chroma server instead of a directory; not served by this version")
     ] = None
     precedent_metrics_port: Annotated[
         int, Field(ge=0, le=65535, description="Port for Prometheus; 0 is off; not served by this version")
@@ -79,9 +82,23 @@ class Settings(BaseSettings):
     precedent_questions_waiting: Annotated[
         int, Field(ge=0, le=100_000, description="Questions that may wait for their turn; one more gets 429")
     ] = 256
+    precedent_scrub_after: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Seconds after a deletion until the index is rebuilt, since its files still hold the text; "
+            "0: never by itself",
+        ),
+    ] = 86_400
     precedent_start_timeout_s: Annotated[
         float, Field(gt=0, le=3600, description="Seconds to wait at start for NATS to answer")
     ] = 30.0
+    precedent_log_max_bytes: Annotated[
+        int | None, Field(ge=1, description="Bound of the log where `init` or `serve` creates it; unset: the server's")
+    ] = None
+    precedent_dead_letters_max_bytes: Annotated[
+        int | None, Field(ge=1, description="Bound of the dead letters where they are created; unset: the server's")
+    ] = None
     precedent_health_max_lag: Annotated[
         int, Field(ge=0, description="Messages that the index may lag behind the log and still be healthy")
     ] = 1000
@@ -112,17 +129,18 @@ def describe(settings: Settings | None = None) -> list[dict[str, Any]]:
     """One row for each setting: `name`, `default`, `description`, and `value` where settings are given."""
     rows = []
     for field, info in Settings.model_fields.items():
-        row = {"name": field.upper(), "default": _shown(info.default), "description": info.description or ""}
+        row = {"name": field.upper(), "default": _shown(field, info.default), "description": info.description or ""}
         if settings is not None:
-            row["value"] = _shown(getattr(settings, field))
+            row["value"] = _shown(field, getattr(settings, field))
         rows.append(row)
     return rows
 
 
 def without_secrets(url: str) -> str:
     """A server's address as it may be shown: user and password in it are masked."""
-    return _USER_INFO.sub("//***@", url)
+    return _USER_INFO.sub(r"\g<scheme>***@", url)
 
 
-def _shown(value: object) -> str:
-    return "" if value is None else without_secrets(str(value))
+def _shown(field: str, value: object) -> str:
+    text = "" if value is None else str(value)
+    return without_secrets(text) if field.endswith("_url") else text

@@ -1,13 +1,14 @@
 """The index as questions see it: what exists, how much is covered, what is near."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
-from precedent_indexer.embedding import Embedding
+from precedent_indexer.embedding import VectorCache
 from precedent_indexer.errors import QuestionFailed
 from precedent_indexer.filters import CompiledFilter
+from precedent_indexer.model import ModelInfo
 from precedent_indexer.ports import Log, Vector, Vectors, VectorStore
 from precedent_indexer.progress import Progress
 from precedent_indexer.records import Row
@@ -29,11 +30,30 @@ Near = list[tuple[Row, float]]
 """Rows and their cosine similarity, best first."""
 
 
+class QuestionModel(Protocol):
+    """The model of the index, as questions need it."""
+
+    @property
+    def model(self) -> ModelInfo:
+        """Which one."""
+
+    @property
+    def cache(self) -> VectorCache:
+        """Texts that are known."""
+
+    async def of_question(self, text: str) -> Vector:
+        """The vector of a question.
+
+        Raises:
+            QuestionFailed: the model is not here.
+        """
+
+
 class IndexView:
     """What every verb shares."""
 
     def __init__(
-        self, *, store: VectorStore, embedding: Embedding, source: Log, progress: Progress, workers: Workers
+        self, *, store: VectorStore, embedding: QuestionModel, source: Log, progress: Progress, workers: Workers
     ) -> None:
         self.store = store
         self.source = source

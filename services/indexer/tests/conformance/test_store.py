@@ -10,8 +10,10 @@ import pytest
 
 from fakes.making import decided, outcome, row, unit, writes_of
 from fakes.vector_store import FakeStore
+from precedent_indexer import imprints
 from precedent_indexer.adapters.chroma_store import ChromaStore
-from precedent_indexer.errors import IndexBroken
+from precedent_indexer.errors import IndexBroken, StoreUnavailable
+from precedent_indexer.imprints import StoredImprints
 from precedent_indexer.ports import Identity, VectorStore, Where, Writes
 from precedent_indexer.records import OutcomeRecord, Row
 from precedent_schemas.events import Verdict
@@ -42,6 +44,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
     def open_it() -> VectorStore:
         if opened:
             opened[-1].close()
+        fake.closed = False
         opened.append(fake if request.param == "fake" else ChromaStore.open(tmp_path))
         return opened[-1]
 
@@ -71,6 +74,29 @@ def test_an_empty_store_says_nothing_and_fails_at_nothing(store: VectorStore) ->
     store.remove(C, ["e1"], ["e1"])
     assert store.remove_before(C, 10) == 0
     assert store.collections() == []
+
+
+def test_imprints_are_what_they_must_be(reopen: Callable[[], VectorStore]) -> None:
+    """What is stored of an event and of its outcome has the imprint of what was written, also after a restart."""
+    store = reopen()
+    decided_first = decided("early", 4, note="n")
+    store.write(C, writes_of(FULL, row("plain"), row("nul", text="\x00 in it", attributes={"list": ["b", "a"]})))
+    store.write(C, Writes(outcomes={"early": decided_first}))
+    store = reopen()
+    assert sorted(store.ids(C)) == sorted([FULL.event.id, "plain", "nul", "early"])
+    found = store.imprints(C, [FULL.event.id, "plain", "nul", "early", "unknown"])
+    assert FULL.outcome is not None
+    shown, kept = imprints.of_outcome(FULL.outcome)
+    assert found == {
+        FULL.event.id: StoredImprints(imprints.of_event(FULL), shown, kept, has_vector=True),
+        "plain": StoredImprints(imprints.of_event(row("plain")), has_vector=True),
+        "nul": StoredImprints(
+            imprints.of_event(row("nul", text="\x00 in it", attributes={"list": ["b", "a"]})), has_vector=True
+        ),
+        "early": StoredImprints(kept=imprints.of_outcome(decided_first)[1]),
+    }
+    assert store.ids("none") == []
+    assert store.imprints("none", ["plain"]) == {}
 
 
 def test_create_makes_an_empty_collection_once(store: VectorStore) -> None:
@@ -293,6 +319,29 @@ def test_everything_survives_a_restart(reopen: Callable[[], VectorStore]) -> Non
     store.remove(C, [FULL.event.id], [FULL.event.id])
     store = reopen()
     assert store.rows(C, [FULL.event.id, "e2"]) == {"e2": row("e2", 4)}
+
+
+def test_what_is_older_is_found_in_parts(store: VectorStore) -> None:
+    """Rows by their own sequence, outcomes by theirs; no more of each than asked for."""
+    rows = [row(f"e{seq}", seq) for seq in range(1, 11)]
+    store.write(C, writes_of(*rows))
+    store.write(C, Writes(outcomes={f"o{seq}": decided(f"o{seq}", seq) for seq in range(11, 21)}))
+    found, decided_ids = store.older(C, 4, 100)
+    assert ({one.event.id for one in found}, decided_ids) == ({"e1", "e2", "e3"}, [])
+    found, decided_ids = store.older(C, 15, 2)
+    assert (len(found), len(decided_ids)) == (2, 2)
+    assert set(store.older(C, 13, 100)[1]) == {"o11", "o12"}
+    assert store.older("nowhere", 100, 10) == ([], [])
+
+
+def test_a_closed_store_fails_as_one_that_is_unavailable(store: VectorStore) -> None:
+    """Whoever still asks it is told to ask again later; that is no symptom of the files."""
+    store.write(C, writes_of(row()))
+    store.close()
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable):
+            store.rows(C, ["e1"])
+    assert not store.symptoms.last(1, 0.0)
 
 
 def test_a_broken_segment_is_noticed_when_opened(tmp_path: Path) -> None:

@@ -1,11 +1,30 @@
 """The books of the write corridor in memory."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from fakes.chaos import CALM, Chaos
 from fakes.deliveries import FakeFeed
 from precedent_indexer.errors import BusUnavailable, StartRefused, StoreUnavailable
+from precedent_indexer.in_hand import InHand
 from precedent_indexer.ports import ConsumerState, LogState
+
+
+class FakeInHand(InHand):
+    """The note in memory; give `left` to the next life of the process."""
+
+    def __init__(self, left: str = "", chaos: Chaos = CALM) -> None:
+        self.left = left
+        self.chaos = chaos
+        super().__init__(Path("fake"))
+
+    def _recall(self) -> str:
+        return self.left
+
+    def _write(self, text: str) -> None:
+        self.chaos.step("in_hand.write", OSError("fake: write"))
+        self.left = text
+        self.chaos.step("in_hand.written", OSError("fake: written, but nobody heard of it"))
 
 
 class FakeBooks:
@@ -18,6 +37,11 @@ class FakeBooks:
         self.saves: list[int] = []
         self.on_save: Callable[[int], None] = lambda _seq: None
         self.owner_checks = 0
+        self.in_hand = FakeInHand("", chaos)
+
+    def reopen(self) -> None:
+        """The process begins a new life."""
+        self.in_hand = FakeInHand(self.in_hand.left, self.chaos)
 
     async def save_watermark(self, seq: int) -> None:
         """Keep it."""
@@ -29,10 +53,6 @@ class FakeBooks:
 
     def check_log(self, log_state: LogState) -> None:
         """The log is always the one that it was."""
-
-    async def drop_consumer(self) -> None:
-        """Delete it."""
-        self.feed.delete()
 
     async def recreate_consumer(self, after_seq: int) -> None:
         """Make it again."""

@@ -67,6 +67,13 @@ class FakeBus(Bus):
         """What the table says."""
         return await self.request(subject, data)
 
+    async def request_many(self, subject: str, data: bytes, is_last: Callable[[Packet], bool]) -> list[Packet]:
+        """What the table says, which may be a list."""
+        answer = self._look_up(subject, data)
+        packets = answer if isinstance(answer, list) else [answer]
+        assert [is_last(one) for one in packets] == [False] * (len(packets) - 1) + [True]
+        return packets
+
     @property
     def max_payload(self) -> int:
         """As a server has it by default."""

@@ -1,6 +1,7 @@
 """The dead-letter stream in memory."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from fakes.chaos import CALM, Chaos
 from precedent_indexer.errors import BusUnavailable
@@ -21,6 +22,13 @@ class FakeDeadLetters:
         self.letters.setdefault(message.seq, (message, refusal))
         self.puts[message.seq] += 1
         self.chaos.step("dead_letters.acknowledge", BusUnavailable("fake: put, but nobody heard of it"))
+
+    async def refresh(self) -> None:
+        """Nothing to do: it knows."""
+
+    def refusals(self) -> Mapping[int, Refusal]:
+        """Why each original was refused."""
+        return {seq: refusal for seq, (_, refusal) in self.letters.items()}
 
     async def count(self) -> int:
         """How many there are."""

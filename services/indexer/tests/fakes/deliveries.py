@@ -41,6 +41,10 @@ class FakeDelivery:
         """Write it down."""
         self.feed.settle(self.message.seq, "term")
 
+    async def nak(self) -> None:
+        """It comes again."""
+        self.feed.give_back(self.message.seq)
+
     async def in_progress(self) -> None:
         """Write it down."""
         self.feed.touched.append(self.message.seq)
@@ -61,6 +65,7 @@ class FakeFeed:
         self.settlements: defaultdict[int, list[str]] = defaultdict(list)
         self.touched: list[int] = []
         self.recreated_after: list[int] = []
+        self.given_back: list[int] = []
         self.on_settle: Callable[[int, str], None] = lambda _seq, _how: None
         self._late: deque[LogMessage] = deque()
         self._again: deque[LogMessage] = deque()
@@ -98,6 +103,14 @@ class FakeFeed:
         self.on_settle(seq, how)
         self.settlements[seq].append(how)
         self.unsettled.pop(seq, None)
+
+    def give_back(self, seq: int) -> None:
+        """One delivery will not be worked on: it is due once more."""
+        self._step("nak")
+        self.given_back.append(seq)
+        if seq in self.unsettled and seq in self.log.messages:
+            self.unsettled[seq] += 1
+            self._again.append(replace(self.log.messages[seq], deliveries=self.unsettled[seq]))
 
     def let_ack_wait_pass(self) -> None:
         """What is not settled is due once more, if the log still has it."""

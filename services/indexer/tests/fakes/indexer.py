@@ -1,6 +1,8 @@
 """A whole indexer over fakes that can be killed and started again, and what must hold of it at any moment."""
 
 import asyncio
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from fakes.bookkeeping import FakeBooks
@@ -9,24 +11,29 @@ from fakes.dead_letters import FakeDeadLetters
 from fakes.deliveries import FakeFeed, Quirk
 from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
-from fakes.log_model import POISON, doomed, meaning, replayed
+from fakes.log_model import KILLER, POISON, doomed, meaning, replayed
 from fakes.vector_store import FakeStore
 from fakes.workers import InlineWorkers
 from precedent_indexer import applying
 from precedent_indexer.applying import Applier
 from precedent_indexer.decoding import Delete
+from precedent_indexer.errors import StoreUnavailable
 from precedent_indexer.ingest import Ingest
-from precedent_indexer.ports import Vectors
+from precedent_indexer.ports import Identity, Vectors
 from precedent_indexer.progress import Progress
-from precedent_indexer.records import OutcomeRecord, Row
+from precedent_indexer.records import INDEX_FORMAT, OutcomeRecord, Row
 
 _PATIENCE = 20_000
 _ACK_WAIT = 100
 """Turns of the event loop after which what is not settled comes again."""
 
 
+class InnocentBlamedError(Exception):
+    """A plan killed the process twice while the same harmless message was named alone: nobody could tell."""
+
+
 class FailingEmbedder(FakeEmbedder):
-    """Cannot embed poison; at a planned step it goes down until somebody has probed it."""
+    """Cannot embed poison, is killed by a killer; at a planned step it goes down until somebody has probed it."""
 
     def __init__(self, chaos: Chaos) -> None:
         super().__init__()
@@ -42,9 +49,27 @@ class FailingEmbedder(FakeEmbedder):
         if self._down:
             self._down = applying._PROBE not in texts
             raise RuntimeError("fake: down")
+        if any(KILLER in text for text in texts):
+            raise Killed("fake: killer")
         if any(POISON in text for text in texts):
             raise RuntimeError("fake: poison")
         return super().embed(texts)
+
+
+class FailingStore(FakeStore):
+    """At a planned step it goes down, and stays so for two operations more: whoever asks again finds it down."""
+
+    _down_for = 0
+
+    def _step(self, operation: str) -> None:
+        if self._down_for:
+            self._down_for -= 1
+            raise StoreUnavailable("fake: down")
+        try:
+            super()._step(operation)
+        except StoreUnavailable:
+            self._down_for = 2
+            raise
 
 
 class FakeIndexer:
@@ -53,18 +78,26 @@ class FakeIndexer:
     def __init__(self, plan: Mapping[int, Doom], quirks: Sequence[Quirk], batch_size: int) -> None:
         self.chaos = Chaos(plan)
         self.log = FakeLog(self.chaos)
-        self.store = FakeStore(self.chaos)
+        self.store = self._empty_store()
         self.feed = FakeFeed(self.log, self.chaos, quirks)
         self.dead_letters = FakeDeadLetters(self.chaos)
         self.books = FakeBooks(self.feed, self.chaos)
         self.books.on_save = self.check_covered
         self.feed.on_settle = self.check_settlement
         self.lives = 0
+        self.named_alone: Counter[int] = Counter()
+        """How often a message was named alone when the process was killed."""
         self._batch_size = batch_size
         self._start()
 
+    def _empty_store(self) -> FailingStore:
+        store = FailingStore(self.chaos)
+        store._identity = Identity("fake", self.log.created, "fake", 0, INDEX_FORMAT)
+        return store
+
     def _start(self) -> None:
         self.lives += 1
+        self.books.reopen()
         self.progress = Progress(self.books.saved)
         self.applier = Applier(
             store=self.store,
@@ -116,8 +149,9 @@ class FakeIndexer:
         self._task.cancel()
         await asyncio.wait({self._task})
         self.feed.forget_client()
-        self.store = FakeStore(self.chaos)
+        self.store = self._empty_store()
         self.books.saved = 0
+        self.books.in_hand.left = ""
         self._start()
 
     def _bury(self) -> None:
@@ -125,6 +159,10 @@ class FakeIndexer:
             self._task.result()
         except Killed:
             self.feed.forget_client()
+            alone = json.loads(self.books.in_hand.left or '{"alone": 0}')["alone"]
+            self.named_alone[alone] += 1
+            if alone and self.named_alone[alone] > 1 and alone not in self.refused():
+                raise InnocentBlamedError(alone) from None
 
     def refused(self) -> set[int]:
         """Sequences of what must become dead letters."""

@@ -12,6 +12,9 @@ from precedent_schemas.subjects import collection_of
 
 POISON = "poison"
 """A text with this word is one that no model can embed."""
+KILLER = "killer"
+"""A text with this word ends the process of whoever embeds it."""
+_REFUSED = (POISON, KILLER)
 
 
 @dataclass
@@ -30,7 +33,9 @@ def meaning(message: LogMessage) -> PutEvent | PutOutcome | Delete | None:
 @lru_cache(maxsize=10_000)
 def _meaning(seq: int, subject: str, data: bytes, stored_at: datetime) -> PutEvent | PutOutcome | Delete | None:
     decoded = decode(LogMessage(seq, subject, data, {}, stored_at))
-    if isinstance(decoded, Refusal) or (isinstance(decoded, PutEvent) and POISON in decoded.event.text):
+    if isinstance(decoded, Refusal):
+        return None
+    if isinstance(decoded, PutEvent) and any(word in decoded.event.text for word in _REFUSED):
         return None
     return decoded
 

@@ -8,8 +8,10 @@ import numpy as np
 
 from fakes.chaos import CALM, Chaos
 from precedent_indexer.errors import StoreUnavailable
+from precedent_indexer.imprints import StoredImprints, of_event, of_outcome
 from precedent_indexer.ports import Identity, Vector, Vectors, Where, Writes
 from precedent_indexer.records import OutcomeRecord, Row, row_metadata
+from precedent_indexer.symptoms import Symptoms
 
 
 @dataclass
@@ -24,6 +26,7 @@ class FakeStore:
     def __init__(self, chaos: Chaos = CALM) -> None:
         self.chaos = chaos
         self.closed = False
+        self.symptoms = Symptoms()
         self._identity: Identity | None = None
         self._events: dict[str, _Collection] = {}
         self._outcomes: dict[str, dict[str, OutcomeRecord]] = {}
@@ -116,6 +119,13 @@ class FakeStore:
         self.remove(collection, old, [one for one, record in decided.items() if record.seq < seq])
         return len(old)
 
+    def older(self, collection: str, seq: int, limit: int) -> tuple[list[Row], list[str]]:
+        """What is older, at most so many of each."""
+        self._step("older")
+        rows = [row for row in self._rows(collection).values() if row.seq < seq]
+        decided = self._outcomes.get(collection, {})
+        return rows[:limit], [one for one, record in decided.items() if record.seq < seq][:limit]
+
     def nearest(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[Row, float]]:
         """The nearest, exactly."""
         self._step("nearest")
@@ -143,6 +153,27 @@ class FakeStore:
         found = [row for row, _ in self._passing(collection, where) if first_seq <= row.seq <= last_seq]
         return sorted(found, key=lambda row: row.seq)
 
+    def ids(self, collection: str) -> list[str]:
+        """Ids of events and of outcomes."""
+        self._step("ids")
+        return sorted({*self._rows(collection), *self._outcomes.get(collection, {})})
+
+    def imprints(self, collection: str, ids: Sequence[str]) -> dict[str, StoredImprints]:
+        """What is there, by the metadata that the rows would have."""
+        self._step("imprints")
+        rows, kept = self._rows(collection), self._outcomes.get(collection, {})
+        found = {}
+        for one in ids:
+            if one in rows or one in kept:
+                record = rows[one].outcome if one in rows else None
+                found[one] = StoredImprints(
+                    event=of_event(rows[one]) if one in rows else None,
+                    shown=of_outcome(record)[0] if record else None,
+                    kept=of_outcome(kept[one])[1] if one in kept else None,
+                    has_vector=one in rows and one in self._events[collection].vectors,
+                )
+        return found
+
     def close(self) -> None:
         """Remember that it was."""
         self.closed = True
@@ -152,6 +183,8 @@ class FakeStore:
         return dict(self._rows(collection)), dict(self._outcomes.get(collection, {}))
 
     def _step(self, operation: str) -> None:
+        if self.closed:
+            raise StoreUnavailable(f"fake: {operation} of a closed store")
         self.chaos.step(f"store.{operation}", StoreUnavailable(f"fake: {operation}"))
 
     def _rows(self, collection: str) -> dict[str, Row]:

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+import wire_strategies
 from fakes.making import START, decided, row, writes_of
 from precedent_indexer.adapters.chroma_store import ChromaStore
 from precedent_indexer.filters import CompiledFilter, compile_filter
 from precedent_indexer.records import Row
+from precedent_schemas import codec
 from precedent_schemas.events import Verdict
 from precedent_schemas.questions import Filter
 
@@ -21,15 +23,17 @@ UNSHRUNK = (Phase.explicit, Phase.generate)
 _numbers = itertools.count()
 SPACE: dict[str, list[Any]] = {
     "kinds": ["auth", "auth.fail", "auth.fail.ssh", "net", "authz"],
-    "labels": ["sshd", "SSHD", "a", "ünï", "%", "_", "'\"", "x" * 256],
+    "labels": ["\u00e9", "e\u0301", "sshd", "SSHD", "a", "ünï", "%", "_", "'\"", "x" * 256],
     "ips": ["10.0.0.1", "10.0.0.255", "10.1.0.0", "0.0.0.0", "255.255.255.255", "::", "::1", "2001:db8::1",
             "2001:db8::1:0:0:1", "2001:db8:0:1::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "7fff:ffff:ffff:ffff::",
             "8000::", "::8000:0:0:0"],
     "networks": ["10.0.0.0/24", "10.0.0.0/8", "0.0.0.0/0", "10.0.0.1/32", "255.255.255.254/31", "::/0", "::/1",
                  "8000::/1", "2001:db8::/32", "2001:db8::/64", "2001:db8::/65", "2001:db8::1/128", "::/64", "::/65",
                  "::ffff:0:0/96", "::8000:0:0:0/65"],
-    "values": [0, 1, 1.0, True, False, -1, 0.1, 2**63 - 1, -(2**63), 2.0**63, "1", "true", "", "a=b", "x" * 200],
-    "pieces": ["abc", "ABC", "%", "_", "\x00", "'", '"', "\\", "*", "ß", "SS", "ss", "İ", "i̇", "日本語", "🚨", " ",
+    "values": ["\u00e9", "e\u0301",
+               0, 1, 1.0, True, False, -1, 0.1, 2**63 - 1, -(2**63), 2.0**63, "1", "true", "", "a=b", "x" * 200],
+    "pieces": ["\u212a", "K", "\u0301", "caf", "\u0958", "\u0915",
+               "abc", "ABC", "%", "_", "\x00", "'", '"', "\\", "*", "ß", "SS", "ss", "İ", "i̇", "日本語", "🚨", " ",
                "\n", "é", "e\u0301", "ab", "c", "NEAR(", "^", "-", "\ud7ff", "\u200b"],
 }  # fmt: skip
 """Few values that meet often, and the odd ones among them."""
@@ -172,3 +176,30 @@ def test_the_largest_filters_work(store: ChromaStore, name: str) -> None:
     store.write(collection, writes_of(held, row("e2", 2, text="y")))
     compiled = compile_filter(Filter.model_validate(BIG[name]))
     assert found_through_the_store(store, collection, compiled) == [held]
+
+
+OPERATORS = {"$and", "$or", "$in", "$contains", "$gte", "$lte", "$lt"}
+KEYS = {"kinds", "severity", "source", "user", "ip", "ip_high", "ip_low", "occurred_at_ms", "attributes", "verdict"}
+
+
+def names_of(clause: Any) -> set[str]:
+    """Every key in a clause, at any depth; values are not looked into."""
+    if isinstance(clause, list):
+        return {name for one in clause if isinstance(one, dict) for name in names_of(one)}
+    return set(clause) | {name for one in clause.values() if isinstance(one, dict | list) for name in names_of(one)}
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(wire_strategies.filters | wire_strategies.spoiled(wire_strategies.filters))
+def test_every_filter_compiles_to_our_own_clauses(wanted: dict[str, Any]) -> None:
+    """What the codec lets through compiles, and the store is asked with our keys and operators alone."""
+    try:
+        legal = codec.decode(Filter, codec.dump(wanted))
+    except codec.DecodeError:
+        return
+    compiled = compile_filter(legal)
+    if compiled is None:
+        return
+    assert compiled.matches(row()) in {True, False}
+    if compiled.where is not None and compiled.where.metadata is not None:
+        assert names_of(compiled.where.metadata) <= OPERATORS | KEYS

@@ -5,15 +5,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from fakes.chaos import Doom
 from fakes.deliveries import Quirk
-from fakes.indexer import FakeIndexer
+from fakes.indexer import FakeIndexer, InnocentBlamedError
 from fakes.log import FakeLog
-from fakes.log_model import POISON
-from precedent_indexer import ingest
+from fakes.log_model import KILLER, POISON
+from precedent_indexer import blaming, flowing, ingest
+from precedent_indexer.in_hand import ENDED_TWICE
 from precedent_schemas.events import Deletion
 
 IDS = ("a", "b", "c", "seq-2", "seq-4")
@@ -24,7 +25,7 @@ given_ids = st.sampled_from(("a", "b", "c", None))
 collections = st.sampled_from(("incidents", "incidents", "rules"))
 actions = st.one_of(
     st.tuples(st.just("event"), given_ids, st.sampled_from(("failed login", "malware", "scan")), collections),
-    st.tuples(st.just("event"), given_ids, st.just(POISON), collections),
+    st.tuples(st.just("event"), given_ids, st.sampled_from((POISON, KILLER)), collections),
     st.tuples(st.just("outcome"), ids, st.sampled_from(("benign", "true_positive")), collections),
     st.tuples(st.just("delete"), st.lists(ids, min_size=1, max_size=3), collections),
     st.tuples(st.just("clear"), collections),
@@ -45,6 +46,7 @@ def _no_waiting() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ingest, "_FIRST_BACKOFF_S", 0)
         patch.setattr(ingest, "_LAST_BACKOFF_S", 0)
+        patch.setattr(blaming, "_BETWEEN_TRIES_S", 0)
         yield
 
 
@@ -111,8 +113,11 @@ def test_the_index_equals_the_log_whatever_happens(
     So do the dead letters and what deletions leave of the log, and everything is settled.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ingest, "_SAVE_EVERY_S", save_every_s)
-        asyncio.run(play(lambda: FakeIndexer(plan, quirks, batch_size), script))
+        patch.setattr(flowing, "_SAVE_EVERY_S", save_every_s)
+        try:
+            asyncio.run(play(lambda: FakeIndexer(plan, quirks, batch_size), script))
+        except InnocentBlamedError:
+            reject()
 
 
 BUSY: list[tuple[Any, ...]] = [
@@ -147,6 +152,46 @@ def test_every_single_step_may_fail(doom: Doom) -> None:
         struck += indexer.chaos.struck
         assert indexer.lives == (2 if indexer.chaos.struck and doom is Doom.KILL else 1)
     assert {"store.write rows", "log.erase", "log.purge", "dead_letters.put", "books.save", "feed.ack"} <= set(struck)
+
+
+def test_a_message_that_kills_is_found_out_wherever_else_something_fails() -> None:
+    """It ends the process three times at most, becomes a dead letter, and its neighbours are indexed.
+
+    First it is in hand with others, then twice alone; a kill by something else, at any step, adds one life.
+    """
+    script: list[tuple[Any, ...]] = [
+        ("event", "a", "before", "incidents"),
+        ("event", "b", KILLER, "incidents"),
+        ("event", "c", "after", "incidents"),
+        ("run", 40),
+        ("outcome", "b", "benign", "incidents"),
+        ("event", "a", "revised", "incidents"),
+    ]
+    calm = asyncio.run(play(lambda: FakeIndexer({}, (), 4), script))
+    assert calm.lives == 4
+    assert calm.dead_letters.letters[2][1].detail == ENDED_TWICE
+    for step in range(1, calm.chaos.steps + 1):
+        for doom in Doom:
+            indexer = asyncio.run(play(lambda step=step, doom=doom: FakeIndexer({step: doom}, (), 4), script))
+            assert indexer.lives <= 5
+            assert indexer.dead_letters.letters.keys() == {2}
+
+
+def test_a_killer_is_known_to_the_next_index() -> None:
+    """An index that is filled anew passes over what the one before it found out: nothing ends again for it."""
+
+    async def scenario() -> None:
+        indexer = FakeIndexer({}, (), 4)
+        indexer.log.publish_event({"text": KILLER})
+        indexer.log.publish_event({"text": "innocent"})
+        await indexer.run_to_the_end()
+        lives = indexer.lives
+        await indexer.lose_the_index()
+        await indexer.run_to_the_end()
+        indexer.check_end()
+        assert indexer.lives == lives + 1
+
+    asyncio.run(scenario())
 
 
 def test_a_lost_delivery_is_read_from_the_log() -> None:

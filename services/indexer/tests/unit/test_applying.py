@@ -11,9 +11,12 @@ from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
 from fakes.vector_store import FakeStore
 from fakes.workers import InlineWorkers
+from precedent_indexer import applying, blaming, deleting
 from precedent_indexer.applying import Applier
+from precedent_indexer.decoding import Operation, decode
 from precedent_indexer.errors import ModelUnavailable, StoreUnavailable
-from precedent_indexer.ports import Refusal, Vectors
+from precedent_indexer.ports import Identity, LogMessage, Refusal, Vectors, Writes
+from precedent_indexer.records import INDEX_FORMAT
 from precedent_schemas.events import Deletion
 from precedent_schemas.failures import DeadReason
 
@@ -36,12 +39,39 @@ class CountingEmbedder(FakeEmbedder):
         return super().embed(texts)
 
 
+class FickleStore(FakeStore):
+    """Takes everything but events with a chosen id; when down, nothing at all."""
+
+    def __init__(self, chaos: Chaos) -> None:
+        super().__init__(chaos)
+        self.set_identity(Identity("fake", "", "fake", 0, INDEX_FORMAT))
+        self.refuses = ""
+        self.failure: Exception = StoreUnavailable("fake")
+        self.is_down = False
+        self.is_broken = False
+        """Its collections fail, while the rest of it works."""
+
+    def set_identity(self, identity: Identity) -> None:
+        """Keep it, unless it is down."""
+        if vars(self).get("is_down"):
+            raise StoreUnavailable("fake: down")
+        super().set_identity(identity)
+
+    def write(self, collection: str, writes: Writes) -> None:
+        """Write, or fail."""
+        if self.is_down or self.is_broken:
+            raise StoreUnavailable("fake: down")
+        if self.refuses in writes.rows:
+            raise self.failure
+        super().write(collection, writes)
+
+
 class Bench:
     """An applier over fakes."""
 
     def __init__(self, max_collections: int = 64) -> None:
         self.chaos = Chaos()
-        self.store = FakeStore(self.chaos)
+        self.store = FickleStore(self.chaos)
         self.log = FakeLog()
         self.dead_letters = FakeDeadLetters()
         self.embedder = CountingEmbedder()
@@ -134,13 +164,93 @@ async def test_a_dead_letter_is_safe_before_the_batch_goes_on() -> None:
     bench = Bench()
     bench.log.publish("security.events.v1.incidents.auth", b"{")
     bench.publish()
-    bench.chaos.strike_next(after=2)
+    bench.store.is_down = True
     with pytest.raises(StoreUnavailable):
         await bench.apply()
+    bench.store.is_down = False
     assert list(bench.dead_letters.letters) == [1]
     await bench.apply()
     assert list(bench.dead_letters.letters) == [1]
     assert bench.store.count(C) == 1
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailable("fake"), TypeError("fake"), KeyError("fake")])
+async def test_what_the_store_cannot_take_does_not_take_its_neighbours_along(
+    failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that fails while everything else can be written alone becomes a dead letter, after some tries."""
+    monkeypatch.setattr(blaming, "_BETWEEN_TRIES_S", 0)
+    bench = Bench()
+    bench.store.refuses, bench.store.failure = "b", failure
+    for event_id in "abcd":
+        bench.publish(id=event_id)
+    bench.log.delete(Deletion(ids=["d"]))
+    refusals = await bench.apply()
+    assert sorted(refusals) == [2]
+    assert refusals[2].reason is DeadReason.UNPROCESSABLE
+    assert type(failure).__name__ in refusals[2].detail
+    assert sorted(bench.store.contents(C)[0]) == ["a", "c"]
+    assert list(bench.dead_letters.letters) == [2]
+
+
+async def test_a_collection_that_takes_nothing_is_blamed_itself() -> None:
+    """Where the rest of the store works but one collection is broken, none of its events is dead-lettered."""
+    bench = Bench()
+    bench.publish(id="a")
+    await bench.apply()
+    bench.store.is_broken = True
+    bench.publish(id="b")
+    with pytest.raises(StoreUnavailable):
+        await bench.apply()
+    assert bench.dead_letters.letters == {}
+    bench.store.is_broken = False
+    assert await bench.apply() == {}
+
+
+async def test_a_hitch_of_the_store_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that fails once is tried again, and nothing is refused."""
+    monkeypatch.setattr(blaming, "_BETWEEN_TRIES_S", 0)
+    for step in range(8):
+        bench = Bench()
+        bench.publish(id="a")
+        bench.publish(id="b")
+        bench.chaos.strike_next(Doom.FAULT, after=step)
+        try:
+            refusals = await bench.apply()
+        except StoreUnavailable:
+            refusals = await bench.apply()
+        assert refusals == {}
+        assert sorted(bench.store.contents(C)[0]) == ["a", "b"]
+
+
+async def test_what_cannot_even_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message over which decoding itself fails is a dead letter like any other."""
+
+    def failing(message: LogMessage) -> Operation | Refusal:
+        if message.seq == 1:
+            raise RecursionError("fake")
+        return decode(message)
+
+    monkeypatch.setattr(applying, "decode", failing)
+    bench = Bench()
+    bench.publish(id="a")
+    bench.publish(id="b")
+    refusals = await bench.apply()
+    assert sorted(refusals) == [1]
+    assert "RecursionError" in refusals[1].detail
+
+
+async def test_a_long_deletion_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the parts of an erasure that takes minutes, somebody is told that it goes on."""
+    monkeypatch.setattr(deleting, "_ERASE_PART", 2)
+    bench = Bench()
+    signs = []
+    bench.applier.alive = lambda: signs.append(len(bench.log.erased))
+    for _ in range(5):
+        bench.publish(id="a")
+    bench.log.delete(Deletion(ids=["a"]))
+    await bench.apply()
+    assert signs == [2, 4, 5]
 
 
 async def test_a_deletion_says_what_it_removed() -> None:

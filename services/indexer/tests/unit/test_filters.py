@@ -1,11 +1,14 @@
 """What each part of a filter lets pass."""
 
+import sys
+import unicodedata
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from fakes.making import START, decided, row
+from precedent_indexer import filters
 from precedent_indexer.filters import compile_filter
 from precedent_schemas.questions import Filter
 
@@ -131,3 +134,43 @@ def test_times_are_half_open() -> None:
 def test_what_asks_for_nothing_compiles_to_nothing(nothing: Filter | None) -> None:
     """A filter without a part that could fail lets everything pass, without a look at each row."""
     assert compile_filter(nothing) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fields", "expected"),
+    [
+        ({"users": ["jos\u00e9"]}, {"user": "jose\u0301"}, True),
+        ({"users": ["jose\u0301"]}, {"user": "jos\u00e9"}, True),
+        ({"sources": ["\u212a"]}, {"source": "K"}, True),
+        ({"users": ["admin"]}, {"user": "\u0430dmin"}, False),
+        ({"users": ["root"]}, {"user": "ro\u200bot"}, False),
+        ({"attributes": {"a": "e\u0301"}}, {"attributes": {"a": ["x", "\u00e9"]}}, True),
+        ({"contains": "caf\u00e9"}, {"text": "cafe\u0301"}, True),
+        ({"contains": "cafe"}, {"text": "cafe\u0301"}, True),
+    ],
+)
+def test_texts_match_however_they_were_typed(wanted: dict[str, Any], fields: dict[str, Any], expected: bool) -> None:
+    """Composed and decomposed characters are the same; what only looks alike, or hides, is not."""
+    assert passes(wanted, **fields) is expected
+
+
+def test_the_store_is_asked_for_nothing_that_a_normal_form_may_change() -> None:
+    """Of a needle, the store searches the longest piece that stands in every text that has the needle in any form."""
+    where = {
+        "failed logins": "failed logins",
+        "caf\u00e9 noir": " noir",
+        "cafe\u0301 noir": " noir",
+        "Kerberos": "erberos",
+        "50%_off; sale": " sale",
+        "\u65e5\u672c\u8a9e": "\u65e5\u672c\u8a9e",
+        "\u00e9\u00e9\u00e9": None,
+    }
+    for needle, piece in where.items():
+        compiled = compile_filter(Filter(contains=needle))
+        assert compiled is not None
+        assert (compiled.where.contains if compiled.where else None) == piece, needle
+
+
+def test_no_character_beyond_the_planes_looked_through_has_another_normal_form() -> None:
+    """What `contains` knows of Unicode is all that this Python knows of it."""
+    assert all(unicodedata.is_normalized("NFC", chr(code)) for code in range(filters._PLANES, sys.maxunicode + 1))

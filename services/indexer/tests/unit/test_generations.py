@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from precedent_indexer.errors import StartRefused
-from precedent_indexer.generations import IndexDirectory
+from precedent_indexer.generations import IndexDirectory, carry_files
 
 
 def names(path: Path) -> list[str]:
@@ -37,6 +37,62 @@ def test_a_generation_is_not_in_use_before_the_switch(tmp_path: Path) -> None:
     assert directory.drop_others(second) == ["generation-000001"]
     assert names(tmp_path / "deep" / "chroma") == ["CURRENT", "generation-000002"]
     directory.close()
+
+
+def test_a_damaged_current_is_told_from_a_missing_one(tmp_path: Path) -> None:
+    """A CURRENT that is there and names nothing is damaged; none, or a sound one, is not."""
+    directory = IndexDirectory(tmp_path)
+    assert not directory.is_damaged()
+    directory.switch(directory.new())
+    assert not directory.is_damaged()
+    (tmp_path / "CURRENT").write_text("generation-000009\n")
+    assert directory.is_damaged()
+    (tmp_path / "CURRENT").unlink()
+    (tmp_path / "CURRENT").mkdir()
+    assert directory.is_damaged()
+    directory.close()
+
+
+def test_several_generations_can_be_kept(tmp_path: Path) -> None:
+    """They are listed in the order in which they were made, and dropped but for those that are named."""
+    directory = IndexDirectory(tmp_path)
+    made = [directory.new() for _ in range(12)]
+    (tmp_path / "generation-odd").mkdir()
+    assert directory.all() == [tmp_path / "generation-odd", *made]
+    directory.drop(made[0])
+    dropped = directory.drop_others(made[3], made[11])
+    assert directory.all() == [made[3], made[11]]
+    assert dropped == ["generation-odd", *(one.name for one in (*made[1:3], *made[4:11]))]
+    assert directory.new().name == "generation-000013"
+    directory.close()
+
+
+@pytest.mark.parametrize("linkable", [True, False])
+def test_files_are_carried_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, linkable: bool
+) -> None:
+    """Linked where that is possible, else copied; where it fails, nothing is left behind."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    (source / "graph").write_text("the graph")
+    (source / "tokenizer").write_text("the tokenizer")
+
+    def refuse(*_args: object) -> None:
+        raise OSError("fake: another file system")
+
+    if not linkable:
+        monkeypatch.setattr(os, "link", refuse)
+    carry_files(source, target)
+    assert {one.name: one.read_text() for one in target.iterdir()} == {
+        "graph": "the graph",
+        "tokenizer": "the tokenizer",
+    }
+    assert (target / "graph").samefile(source / "graph") is linkable
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr("shutil.copyfile", refuse)
+    with pytest.raises(OSError, match="fake"):
+        carry_files(source, tmp_path / "another")
+    assert names(tmp_path) == ["source", "target"]
 
 
 def test_a_switch_that_is_cut_off_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The verdict of `health`, and the line that says why."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ SETTINGS = Settings.model_construct(
 )
 
 
-def stats(indexed: int, end: int) -> Packet:
+def stats(indexed: int, end: int, **more: Any) -> Packet:
     """The reply of a running indexer."""
     reply = answers.StatsReply(
         indexed_seq=indexed,
@@ -32,6 +33,7 @@ def stats(indexed: int, end: int) -> Packet:
         ack_pending=0,
         redelivered=0,
         dead_letters=3,
+        **more,
     )
     return Packet("_INBOX.x", "", codec.encode(reply), {})
 
@@ -42,6 +44,13 @@ def stats(indexed: int, end: int) -> Packet:
         (stats(100, 100), True, "0 messages behind, 3 dead letters"),
         (stats(90, 100), True, "10 messages behind"),
         (stats(89, 100), False, "11 messages behind.*allowed are 10"),
+        (stats(100, 100, state="serving"), True, "0 messages behind"),
+        (
+            stats(99, 100, state="unavailable", fault="the dead-letter stream is full"),
+            False,
+            "dead-letter stream is full",
+        ),
+        (stats(99, 100, state="stalled"), False, "stalled: no progress"),
         (Packet("_INBOX.x", "", b"{}", {SERVICE_ERROR_HEADER: "the log cannot be read"}), False, "log cannot be read"),
         (BusUnavailable("no answer"), False, "no indexer answered on .*127.0.0.1:4222 in 2 s"),
     ],

@@ -1,17 +1,20 @@
 """Whether the index that is there may be used: every misfit begins it anew, a fitting one is kept."""
 
+import gc
+import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fakes.making import row, writes_of
+from fakes.making import row, unit, writes_of
 from fakes.vector_store import FakeStore
 from precedent_indexer.adapters.chroma_store import ChromaStore
 from precedent_indexer.errors import IndexBroken
 from precedent_indexer.generations import IndexDirectory
-from precedent_indexer.index import OpenedIndex, open_index, with_watermark
+from precedent_indexer.index import OpenedIndex, Shelf, with_watermark
 from precedent_indexer.model import ModelInfo
 from precedent_indexer.ports import Identity, LogState, VectorStore
 
@@ -35,7 +38,7 @@ class Disk:
 
     def start(self, log: LogState = LOG, model: ModelInfo = MODEL) -> OpenedIndex:
         """As a start of the indexer does."""
-        return open_index(self.directory, self.open_store, log, model)
+        return Shelf(self.directory, self.open_store, model).open(log)
 
     def used(self) -> FakeStore:
         """The store in use."""
@@ -89,7 +92,6 @@ def spoil(change: Callable[[Identity], Identity]) -> Callable[[Disk], None]:
 
 MISFITS: dict[str, Callable[[Disk], None]] = {
     "another log": spoil(lambda one: replace(one, stream_created="2020-01-01T00:00:00Z")),
-    "another model": spoil(lambda one: replace(one, fingerprint="sha256:2")),
     "another format": spoil(lambda one: replace(one, index_format=one.index_format + 1)),
     "ahead of its log": spoil(lambda one: replace(one, watermark=101)),
     "says not what it is": lambda disk: disk.stores.update({disk.directory.current(): FakeStore()}),  # type: ignore[dict-item]
@@ -117,6 +119,48 @@ def test_a_misfit_is_begun_anew(disk: Disk, misfit: str) -> None:
     assert not disk.start().is_new
 
 
+def test_an_index_of_another_model_answers_until_it_is_rebuilt(disk: Disk) -> None:
+    """It stays in use, with its rows and its watermark, and says why it should not."""
+    before = disk.used()
+    index = disk.start(model=replace(MODEL, fingerprint="sha256:2"))
+    assert index.store is before
+    assert (index.is_new, index.identity.fingerprint, index.identity.watermark) == (False, "sha256:1", 50)
+    assert index.outdated == "its vectors are of model sha256:1, this is sha256:2"
+
+
+def test_what_a_probe_finds_broken_is_not_even_opened(disk: Disk) -> None:
+    """Opening it could end the process: it is begun anew, and its vectors are handed on."""
+    first = disk.start()
+    first.vectors.keep("incidents", {"a text": unit(1)})
+    first.close()
+    broken = disk.directory.current()
+    assert broken is not None
+    opened: list[Path] = []
+
+    def open_store(path: Path) -> VectorStore:
+        opened.append(path)
+        return disk.open_store(path)
+
+    index = Shelf(disk.directory, open_store, MODEL).open(LOG, broken="its probe failed")
+    assert index.is_new
+    assert broken not in opened
+    assert "a text" in index.vectors.find("incidents", ["a text"])
+    index.close()
+
+
+def test_a_generation_carries_its_model(tmp_path: Path) -> None:
+    """The files of the model lie in each generation that is begun; where they cannot, it goes without."""
+    files = tmp_path / "model"
+    files.mkdir()
+    (files / "manifest.json").write_text("a manifest")
+    disk = Disk(tmp_path / "index")
+    index = Shelf(disk.directory, disk.open_store, MODEL, files).open(LOG)
+    assert (index.path / "model" / "manifest.json").read_text() == "a manifest"
+    again = Shelf(disk.directory, disk.open_store, MODEL, tmp_path / "missing").begin(LOG)
+    assert not (again.path / "model").exists()
+    disk.directory.close()
+
+
 def test_a_generation_left_by_a_crash_is_swept_away(disk: Disk) -> None:
     """What a start left unfinished is removed by the next one, and the index in use stays."""
     left = disk.directory.new()
@@ -124,19 +168,30 @@ def test_a_generation_left_by_a_crash_is_swept_away(disk: Disk) -> None:
     assert not left.exists()
 
 
+def _until_closed(generation: Path) -> None:
+    """Chroma closes its files in threads of its own, and would mend from its write-ahead log what is spoiled before."""
+    while any(str(generation) in os.path.realpath(one) for one in Path("/proc/self/fd").glob("*")):
+        gc.collect()
+        time.sleep(0.005)
+
+
 def test_files_that_are_no_chroma_are_begun_anew(tmp_path: Path) -> None:
     """The real store, its database overwritten: noticed at start, said, and begun anew."""
     directory = IndexDirectory(tmp_path)
-    first = open_index(directory, ChromaStore.open, LOG, MODEL)
-    first.store.close()
+    first = Shelf(directory, ChromaStore.open, MODEL).open(LOG)
+    first_uuid = first.identity.uuid
     generation = directory.current()
     assert generation is not None
-    (generation / "chroma.sqlite3").write_bytes(b"not a database" * 1000)
-    again = open_index(directory, ChromaStore.open, LOG, MODEL)
+    first.close()
+    del first
+    _until_closed(generation)
+    for database in generation.glob("chroma.sqlite3*"):
+        database.write_bytes(b"not a database" * 1000)
+    again = Shelf(directory, ChromaStore.open, MODEL).open(LOG)
     assert again.is_new
-    assert again.identity.uuid != first.identity.uuid
+    assert again.identity.uuid != first_uuid
     again.store.close()
-    kept = open_index(directory, ChromaStore.open, LOG, MODEL)
+    kept = Shelf(directory, ChromaStore.open, MODEL).open(LOG)
     assert (kept.is_new, kept.identity) == (False, again.identity)
     kept.store.close()
     directory.close()

@@ -1,23 +1,15 @@
 """What the write corridor does besides: words to the server, the owner of the consumer, saving, and a soft stop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
 from fakes.indexer import FakeIndexer
-from precedent_indexer import ingest
+from fakes.waiting import until
+from precedent_indexer import flowing, ingest
 from precedent_indexer.errors import StartRefused
 from precedent_schemas.events import Deletion
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let the event loop turn until something holds."""
-    for _ in range(10_000):
-        if condition():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("never came about")
 
 
 @pytest.fixture
@@ -79,9 +71,31 @@ async def test_a_soft_stop_finishes_what_is_in_hand(indexer: FakeIndexer) -> Non
     assert indexer.books.saved == indexer.progress.indexed_seq == taken
 
 
+async def test_a_soft_stop_gives_back_what_was_not_begun(indexer: FakeIndexer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was delivered and is not worked on any more is delivered again at once, not after ack_wait."""
+    waiting = asyncio.Event()
+    prepare = indexer.applier.prepare
+
+    async def slow(messages: object) -> object:
+        await waiting.wait()
+        return await prepare(messages)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(indexer.applier, "prepare", slow)
+    indexer.log.lose(indexer.log.publish_event({"text": "a gap, that must be read about"}))
+    for number in range(4):
+        indexer.log.publish_event({"text": f"event {number}"})
+    monkeypatch.setattr(flowing, "_BATCH_BYTES", 0)
+    await until(lambda: indexer.feed.unsettled)
+    indexer.ingest.stop()
+    waiting.set()
+    await until(indexer._task.done)
+    assert {*indexer.feed.settlements, *indexer.feed.given_back} == {2, 3, 4, 5}
+    assert sorted(indexer.feed.settlements) == list(range(2, indexer.books.saved + 1))
+
+
 async def test_long_texts_make_smaller_batches(indexer: FakeIndexer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch is closed once its payload is large, although it could hold more messages."""
-    monkeypatch.setattr(ingest, "_BATCH_BYTES", 1000)
+    monkeypatch.setattr(flowing, "_BATCH_BYTES", 1000)
     sizes: list[int] = []
     prepare = indexer.applier.prepare
 
@@ -103,3 +117,75 @@ async def test_a_deletion_is_saved_before_it_is_covered(indexer: FakeIndexer) ->
     seq = indexer.log.delete(Deletion(ids=["a"]))
     await until(lambda: indexer.progress.indexed_seq >= seq)
     assert indexer.books.saved >= seq
+
+
+async def test_held_is_still_and_goes_on_afterwards(indexer: FakeIndexer) -> None:
+    """Within a hold nothing is taken, committed, settled or saved, and all that was taken is; then it goes on."""
+    for number in range(10):
+        indexer.log.publish_event({"text": f"event {number}"})
+    await until(lambda: indexer.feed.settlements)
+    async with indexer.ingest.held():
+        covered, steps = indexer.progress.indexed_seq, indexer.chaos.steps
+        assert indexer.books.saved == covered == max(indexer.feed.settlements)
+        indexer.log.publish_event({"text": "meanwhile"})
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert (indexer.progress.indexed_seq, indexer.chaos.steps) == (covered, steps)
+    await until(lambda: indexer.progress.indexed_seq == indexer.log.last_seq)
+
+
+async def test_holds_come_one_after_the_other(indexer: FakeIndexer) -> None:
+    """A second holder waits for the first, and the corridor for both."""
+    order: list[str] = []
+
+    async def hold(name: str) -> None:
+        async with indexer.ingest.held():
+            order.append(f"{name} begins")
+            for _ in range(20):
+                await asyncio.sleep(0)
+            order.append(f"{name} ends")
+
+    await asyncio.gather(hold("first"), hold("second"))
+    assert order == ["first begins", "first ends", "second begins", "second ends"]
+    indexer.log.publish_event({"text": "afterwards"})
+    await until(lambda: indexer.progress.indexed_seq == 1)
+
+
+async def test_it_is_held_while_a_fault_is_waited_out(indexer: FakeIndexer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is away does not keep the corridor from being held, however long it is waited for."""
+    monkeypatch.setattr(ingest, "_FIRST_BACKOFF_S", 1e9)
+    monkeypatch.setattr(ingest, "_LAST_BACKOFF_S", 1e9)
+    indexer.chaos.strike_next()
+    await until(lambda: indexer.chaos.struck)
+    async with indexer.ingest.held():
+        assert indexer.feed.settlements == {}
+
+
+async def test_a_stop_within_a_hold_ends_the_corridor(indexer: FakeIndexer) -> None:
+    """Told to stop while it is held, it returns without touching the index again."""
+    await until(lambda: indexer.books.owner_checks)
+    async with indexer.ingest.held():
+        steps = indexer.chaos.steps
+        indexer.ingest.stop()
+        await until(indexer._task.done)
+        indexer._task.result()
+        assert indexer.chaos.steps == steps
+    async with indexer.ingest.held():
+        assert indexer.chaos.steps == steps
+
+
+async def test_another_index_is_used_only_while_held(indexer: FakeIndexer) -> None:
+    """The corridor goes on into the index that it was given, from the watermark of the moment of its release."""
+    indexer.log.publish_event({"text": "first", "id": "a"})
+    await until(lambda: indexer.progress.indexed_seq == 1)
+    with pytest.raises(RuntimeError, match="held"):
+        indexer.ingest.use(indexer.applier, indexer.books)
+    other = FakeIndexer({}, (), 4)
+    other._task.cancel()
+    async with indexer.ingest.held():
+        other.books.saved = 1
+        indexer.ingest.use(other.applier, other.books)
+    indexer.log.publish_event({"text": "second", "id": "b"})
+    await until(lambda: other.books.saved == 2)
+    assert indexer.books.saved == 1
+    assert list(other.store.contents("incidents")[0]) == ["b"]

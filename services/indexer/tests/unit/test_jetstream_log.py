@@ -1,5 +1,6 @@
 """The log as the JetStream API gives it."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,6 +50,32 @@ async def test_reading_skips_what_is_gone_and_ends_where_it_is_told() -> None:
     bus.asked.clear()
     assert [one async for one in JetStreamLog(bus).read(8, 7)] == []
     assert bus.asked == []
+
+
+END_OF_BATCH = Packet("_INBOX.x", "", b"", {"Status": "204", "Description": "EOB", "Nats-Num-Pending": "7"})
+
+
+def of_batch(seq: int) -> Packet:
+    """A message as one of several that a server gives at once."""
+    return stored(seq, **{"Nats-Num-Pending": "7", "Nats-Last-Sequence": "0"})
+
+
+async def test_reading_takes_many_at_once() -> None:
+    """A request asks for as many as there can be, and the next one goes on behind what came; not one is asked twice."""
+    bus = FakeBus()
+    bus.answer(GET, [of_batch(2), of_batch(5), END_OF_BATCH], [of_batch(8), of_batch(300), END_OF_BATCH])
+    read = [one async for one in JetStreamLog(bus).read(1, 300)]
+    assert [one.seq for one in read] == [2, 5, 8, 300]
+    assert all(one.headers == {} for one in read)
+    asked = [json.loads(body) for verb, body in bus.asked if verb == GET]
+    assert [(one["seq"], one["batch"]) for one in asked] == [(1, 256), (6, 256)]
+
+
+async def test_reading_ends_at_the_end_of_the_log() -> None:
+    """Where nothing is left, reading ends, however many were asked for."""
+    bus = FakeBus()
+    bus.answer(GET, [of_batch(2), END_OF_BATCH], NOTHING)
+    assert [one.seq async for one in JetStreamLog(bus).read(1, 300)] == [2]
 
 
 @pytest.mark.parametrize(

@@ -194,3 +194,35 @@ async def test_a_page_that_would_not_fit_is_shorter(order: str) -> None:
     assert len(codec.encode(reply)) < 0.9 * 64 * 1024
     assert 0 < len(reply.events) < 20
     assert sorted(await shelf.listed(order=order)) == list(range(1, 21))
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+async def test_an_event_that_no_reply_can_hold_blocks_nothing(order: str) -> None:
+    """It is named with its sequence and size where it would have stood, and the pages go on behind it."""
+    shelf = Shelf(max_payload=8_192)
+    for seq in range(1, 10):
+        shelf.put(seq, text="x" * (30_000 if seq in {1, 4, 5, 9} else 2_000))
+    listed, left_out, cursor = [], [], {}
+    while True:
+        reply = await shelf.page(order=order, **cursor)
+        assert len(codec.encode(reply)) < 0.9 * 8_192
+        listed += [one.seq for one in reply.events]
+        left_out += [(one.seq, one.id) for one in reply.too_large]
+        assert all(one.bytes > 30_000 for one in reply.too_large)
+        if reply.cursor is None:
+            break
+        cursor = {"cursor": reply.cursor}
+    assert sorted(listed) == [2, 3, 6, 7, 8]
+    assert sorted(left_out) == [(seq, f"e{seq}") for seq in (1, 4, 5, 9)]
+    assert listed == sorted(listed, reverse=order == "newest")
+
+
+async def test_a_page_may_hold_nothing_but_what_is_left_out() -> None:
+    """Its cursor leads on all the same."""
+    shelf = Shelf(max_payload=8_192)
+    shelf.put(1, text="short")
+    shelf.put(2, text="x" * 30_000)
+    reply = await shelf.page(limit=1)
+    assert (reply.events, [one.seq for one in reply.too_large]) == ([], [2])
+    assert reply.cursor is not None
+    assert [one.seq for one in (await shelf.page(limit=1, cursor=reply.cursor)).events] == [1]

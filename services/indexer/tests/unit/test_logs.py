@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator
 
@@ -21,6 +22,8 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], io
     def configure(level: str, form: str) -> io.StringIO:
         target = io.StringIO()
         monkeypatch.setattr(sys, "stderr", target)
+        # The test runner has handlers of its own at the root, and a root that has some is left as it is.
+        monkeypatch.setattr(logging.getLogger(), "handlers", [])
         logs.configure(level, form)
         return target
 
@@ -61,3 +64,19 @@ def test_levels_below_the_least_are_silent(written: Callable[[str, str], io.Stri
     log.warning("loud")
     assert "quiet" not in target.getvalue()
     assert "loud" in target.getvalue()
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_libraries_are_named_and_not_quoted(written: Callable[[str, str], io.StringIO], form: str) -> None:
+    """What a library finds wrong is one line of ours with its name and the kind: no message, no traceback."""
+    target = written("info", form)
+    try:
+        raise ValueError(f"payload {NASTY}")
+    except ValueError:
+        logging.getLogger("nats.aio").exception("encountered %s", NASTY)
+    text = target.getvalue()
+    assert text.count("\n") == 1
+    assert "nats.aio" in text
+    assert "ValueError" in text
+    assert "admin" not in text
+    assert "Traceback" not in text

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from fakes.bus import FakeBus, refused
-from precedent_indexer.adapters.provisioning import ensure_consumer, ensure_streams
-from precedent_indexer.errors import StartRefused
+from precedent_indexer.adapters.provisioning import create_consumer, ensure_consumer, ensure_streams
+from precedent_indexer.errors import JetStreamRefused, StartRefused
 from precedent_schemas.streams import CONSUMER_CONFIG, DEAD_LETTERS_STREAM_CONFIG, EVENTS_STREAM_CONFIG
 
 INFO = "STREAM.INFO.SECURITY_EVENTS"
@@ -40,9 +40,19 @@ def created(bus: FakeBus) -> list[Any]:
 
 async def test_streams_as_they_must_be_are_left_alone() -> None:
     """What is the operator's may be anything; the order of subjects does not matter."""
-    bus = streams(subjects=EVENTS_STREAM_CONFIG["subjects"][::-1])
+    off = {"deny_delete": False, "deny_purge": False, "max_msgs_per_subject": -1}
+    bus = streams(subjects=EVENTS_STREAM_CONFIG["subjects"][::-1], **off)
     await ensure_streams(bus)
     assert created(bus) == []
+
+
+async def test_bounds_are_set_where_a_stream_is_created_and_nowhere_else() -> None:
+    """Afterwards they are the operator's, who may have changed them."""
+    bus = streams(max_bytes=7)
+    bus.answer(DEAD_INFO, refused(10059))
+    bus.answer("STREAM.CREATE.SECURITY_DEAD_LETTERS", {"config": DEAD_LETTERS_STREAM_CONFIG})
+    await ensure_streams(bus, {"SECURITY_EVENTS": 1000, "SECURITY_DEAD_LETTERS": 500})
+    assert [body["max_bytes"] for body in created(bus)] == [500]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +66,9 @@ async def test_streams_as_they_must_be_are_left_alone() -> None:
         ({"compression": None}, "compression is not set, must be 's2'"),
         ({"max_msg_size": -1}, "max_msg_size is -1, must be 262144"),
         ({"subjects": ["security.events.v1.>"]}, "subjects is "),
+        ({"deny_delete": True}, "deny_delete is True, must not be set: what is deleted is erased"),
+        ({"deny_purge": True}, "deny_purge is True, must not be set: what is cleared is purged"),
+        ({"max_msgs_per_subject": 5}, "max_msgs_per_subject is 5, must not be set: it would drop history"),
     ],
 )
 async def test_every_difference_of_a_stream_is_named(change: dict[str, Any], says: str) -> None:
@@ -165,3 +178,19 @@ async def test_the_consumer_of_another_index_is_not_taken(alive: bool, is_new_in
     with pytest.raises(StartRefused, match=f"theirs.*{says}"):
         await ensure_consumer(bus, index_uuid="mine", after_seq=0, is_new_index=is_new_index)
     assert created(bus) == []
+
+
+async def test_a_consumer_whose_stream_is_gone_names_the_remedy() -> None:
+    """The stream is what is missing, not the permission to make the consumer."""
+    bus = FakeBus()
+    bus.answer(CONSUMER_CREATE, refused(10059))
+    with pytest.raises(StartRefused, match=r"SECURITY_EVENTS was deleted: start the indexer again"):
+        await create_consumer(bus, index_uuid="mine", after_seq=7)
+
+
+async def test_a_server_that_is_not_ready_is_waited_for() -> None:
+    """What passes by itself is a fault, not a reason to end."""
+    bus = FakeBus()
+    bus.answer(CONSUMER_CREATE, refused(10008, 503))
+    with pytest.raises(JetStreamRefused):
+        await create_consumer(bus, index_uuid="mine", after_seq=7)

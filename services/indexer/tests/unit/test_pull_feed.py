@@ -179,13 +179,16 @@ async def test_a_deleted_consumer_is_said_once(gone: Packet) -> None:
     assert asked(bus)[-1] == 8
 
 
-async def test_stopping_unsubscribes_and_forgets_what_was_not_handed_out() -> None:
-    """What is dropped here is delivered again by the server."""
+async def test_stopping_unsubscribes_and_gives_back_what_was_not_handed_out() -> None:
+    """What is dropped here is delivered again by the server, at once."""
     bus = FakeBus()
     feed = await feed_of(bus)
     await bus.handlers[INBOX](delivered(1))
     await feed.stop()
+    assert bus.published[-1] == (ack_subject(1), b"-NAK", "")
+    sent = len(bus.published)
     await feed.stop()
+    assert len(bus.published) == sent
     assert bus.handlers == {}
     assert feed.waiting() == []
 

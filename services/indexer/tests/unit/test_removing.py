@@ -11,9 +11,11 @@ from fakes.indexer import FakeIndexer
 from fakes.workers import InlineWorkers
 from precedent_indexer import removing
 from precedent_indexer.errors import QuestionFailed
+from precedent_indexer.ports import Refusal
 from precedent_indexer.removing import Remover
 from precedent_indexer.view import IndexView
 from precedent_schemas.events import Deletion
+from precedent_schemas.failures import DeadReason
 from precedent_schemas.questions import ClearRequest, DeleteRequest
 
 C = "incidents"
@@ -94,3 +96,11 @@ async def test_a_deletion_that_is_not_applied_in_time_says_so(
     assert failed.value.code == 504
     assert await indexer.progress.reach(4, 5)
     assert "a" not in indexer.store.contents(C)[0]
+
+
+async def test_a_deletion_that_became_a_dead_letter_says_so(indexer: FakeIndexer) -> None:
+    """It is not answered as if nothing had been there."""
+    indexer.progress.refuse(4, Refusal(DeadReason.UNPROCESSABLE, "why"))
+    with pytest.raises(QuestionFailed, match=r"dead letter.*why") as failed:
+        await remover_of(indexer).delete(C, DeleteRequest(ids=["a"]))
+    assert failed.value.code == 409

@@ -88,6 +88,28 @@ def test_an_address_without_secrets_is_shown_as_it_is() -> None:
     assert without_secrets("nats://a:b@h:1,nats://h:2") == "nats://***@h:1,nats://h:2"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nats://anna:s3cret@h",
+        "nats://anna:p@s3cret@h",
+        "nats://anna:p/s3cret@h",
+        "nats://s3cret@h",
+        "anna:s3cret@h",
+        "nats://h:1,nats://anna:p/s3cret@h:2",
+        "nats://anna:p,s3cret@h",
+        "nats://h:1, tls://anna:s3cret@h:2",
+        "nats://anna:\ns3cret@h",
+    ],
+)
+def test_no_part_of_a_secret_stays_in_an_address(url: str) -> None:
+    """Whatever characters a password is made of, also those that end an address elsewhere."""
+    shown = without_secrets(url)
+    assert "s3cret" not in shown
+    assert "anna" not in shown
+    assert shown.endswith(("@h", "@h:2"))
+
+
 def test_every_setting_is_described() -> None:
     """Each has a row with its variable's name, its default and a sentence; values only where settings are given."""
     rows = describe()

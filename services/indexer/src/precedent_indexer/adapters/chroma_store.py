@@ -10,17 +10,20 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import chromadb
 import numpy as np
 from chromadb.api import ClientAPI
 from chromadb.api.models.Collection import Collection
 from chromadb.config import Settings as ChromaSettings
-from chromadb.errors import ChromaError, NotFoundError
+from chromadb.errors import NotFoundError
 
-from precedent_indexer.errors import IndexBroken, StoreUnavailable
+from precedent_indexer.adapters.chroma_faults import Doings
+from precedent_indexer.adapters.chroma_imprints import read_imprints
+from precedent_indexer.errors import IndexBroken
 from precedent_indexer.gate import Gate
+from precedent_indexer.imprints import StoredImprints
 from precedent_indexer.ports import Identity, Vector, Vectors, Where, Writes
 from precedent_indexer.records import (
     Metadata,
@@ -33,6 +36,7 @@ from precedent_indexer.records import (
     row_document,
     row_metadata,
 )
+from precedent_indexer.symptoms import Symptoms
 
 _IDENTITY: Final = "precedent.identity"
 _OUTCOMES_SUFFIX: Final = ".outcomes"
@@ -51,14 +55,6 @@ default of 1,000, a write takes 40 ms whatever its size (decision 5)."""
 _CONFIGURATION: Final[Any] = {"hnsw": {"space": "cosine", "ef_search": 200, "sync_threshold": _SYNC_ROWS}}
 
 
-@contextlib.contextmanager
-def _translated(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (ChromaError, RuntimeError, OSError, ValueError) as error:
-        raise StoreUnavailable(f"Chroma cannot {what}: {type(error).__name__}: {error}") from error
-
-
 def open_client(directory: Path) -> ClientAPI:
     """Chroma itself on the files in `directory`, which must be this process's alone."""
     settings = ChromaSettings(anonymized_telemetry=False, allow_reset=False)
@@ -74,11 +70,14 @@ def _write_ahead(directory: Path) -> None:
 class ChromaStore:
     """One generation of the index."""
 
+    _asked_at: ClassVar[float] = -math.inf
+    """When any of them was asked last: a generation that is filled holds the interpreter of questions to another."""
+
     def __init__(self, client: ClientAPI) -> None:
         self._client = client
         self._open: dict[str, Collection] = {}
         self._gate = Gate()
-        self._asked_at = -math.inf
+        self._doings = Doings()
 
     @classmethod
     def open(cls, directory: Path) -> "ChromaStore":
@@ -106,9 +105,14 @@ class ChromaStore:
             if len(found):
                 collection.query(query_embeddings=np.asarray(found, dtype=np.float32), n_results=1, include=[])
 
+    @property
+    def symptoms(self) -> Symptoms:
+        """How it has been."""
+        return self._doings.symptoms
+
     def identity(self) -> Identity | None:
         """What the index knows of itself; None in an empty directory."""
-        with _translated("read the index's identity"):
+        with self._doings.doing("read the index's identity"):
             collection = self._find(_IDENTITY)
             if collection is None:
                 return None
@@ -120,42 +124,42 @@ class ChromaStore:
 
     def set_identity(self, identity: Identity) -> None:
         """Durable when it returns."""
-        with _translated("write the index's identity"):
+        with self._doings.doing("write the index's identity"):
             collection = self._find(_IDENTITY) or self._make(_IDENTITY)
             values: Any = {name: getattr(identity, name) for name in Identity.__slots__}
             collection.upsert(ids=[_IDENTITY], embeddings=_points(1), metadatas=[values])
 
     def collections(self) -> list[str]:
         """Names of the collections that exist, sorted."""
-        with _translated("list collections"):
+        with self._doings.doing("list collections"):
             return sorted(one.name for one in self._client.list_collections() if "." not in one.name)
 
     def places(self) -> list[str]:
         """Names that count against the cap: collections, and those that have outcomes alone so far."""
-        with _translated("list collections"):
+        with self._doings.doing("list collections"):
             names = (one.name for one in self._client.list_collections() if one.name != _IDENTITY)
             return sorted({name.removesuffix(_OUTCOMES_SUFFIX) for name in names})
 
     def exists(self, collection: str) -> bool:
         """Whether it exists; cheap, since what exists stays."""
-        with _translated(f"find collection {collection}"):
+        with self._doings.doing(f"find collection {collection}"):
             return self._find(collection) is not None
 
     def create(self, collection: str) -> None:
         """Make a collection; no error when it exists."""
-        with _translated(f"create collection {collection}"):
+        with self._doings.doing(f"create collection {collection}"):
             self._make(collection)
 
     def count(self, collection: str) -> int:
         """Events in it."""
-        with _translated(f"count collection {collection}"):
+        with self._doings.doing(f"count collection {collection}"):
             found = self._find(collection)
             return found.count() if found else 0
 
     def rows(self, collection: str, ids: Sequence[str]) -> dict[str, Row]:
         """Those of `ids` that are there."""
         found: dict[str, Row] = {}
-        with self._gate.reading(), _translated(f"read collection {collection}"):
+        with self._gate.reading(), self._doings.doing(f"read collection {collection}"):
             events = self._find(collection)
             if events is None:
                 return found
@@ -166,7 +170,7 @@ class ChromaStore:
 
     def vector(self, collection: str, event_id: str) -> Vector | None:
         """The stored vector of one event."""
-        with self._gate.reading(), _translated(f"read collection {collection}"):
+        with self._gate.reading(), self._doings.doing(f"read collection {collection}"):
             events = self._find(collection)
             got: Any = events.get(ids=[event_id], include=["embeddings"])["embeddings"] if events else ()
             return np.asarray(got[0], dtype=np.float32) if len(got) else None
@@ -174,7 +178,7 @@ class ChromaStore:
     def outcomes(self, collection: str, ids: Sequence[str]) -> dict[str, OutcomeRecord]:
         """The latest outcomes of those of `ids` that have one."""
         found: dict[str, OutcomeRecord] = {}
-        with _translated(f"read the outcomes of {collection}"):
+        with self._doings.doing(f"read the outcomes of {collection}"):
             companion = self._find(collection + _OUTCOMES_SUFFIX)
             if companion is None:
                 return found
@@ -188,7 +192,7 @@ class ChromaStore:
 
     def write(self, collection: str, writes: Writes) -> None:
         """Durable when it returns; outcomes first, so that a row never shows one that is not kept."""
-        with _translated(f"write collection {collection}"):
+        with self._doings.doing(f"write collection {collection}"):
             if writes.outcomes:
                 companion = self._make(collection + _OUTCOMES_SUFFIX)
                 for part in self._write_parts(list(writes.outcomes.items())):
@@ -234,7 +238,7 @@ class ChromaStore:
 
     def remove(self, collection: str, events: Sequence[str], outcomes: Sequence[str]) -> None:
         """Remove these events and these outcomes; unknown ids are no error."""
-        with _translated(f"remove from collection {collection}"):
+        with self._doings.doing(f"remove from collection {collection}"):
             for name, ids in ((collection, events), (collection + _OUTCOMES_SUFFIX, outcomes)):
                 found = self._find(name)
                 if found is not None:
@@ -244,7 +248,7 @@ class ChromaStore:
     def remove_before(self, collection: str, seq: int) -> int:
         """Remove every event and outcome below `seq`; how many events."""
         removed = 0
-        with _translated(f"clear collection {collection}"):
+        with self._doings.doing(f"clear collection {collection}"):
             for name, key in ((collection, "seq"), (collection + _OUTCOMES_SUFFIX, "outcome_seq")):
                 found = self._find(name)
                 while found:
@@ -255,10 +259,19 @@ class ChromaStore:
                     removed += len(ids) if name == collection else 0
         return removed
 
+    def older(self, collection: str, seq: int, limit: int) -> tuple[list[Row], list[str]]:
+        """Rows below `seq`, and ids whose outcome is below it; at most `limit` of each."""
+        with self._gate.reading(), self._doings.doing(f"look for old events of {collection}"):
+            events, companion = self._find(collection), self._find(collection + _OUTCOMES_SUFFIX)
+            old, decided = Where({"seq": {"$lt": seq}}), Where({"outcome_seq": {"$lt": seq}})
+            rows = events and events.get(limit=limit, include=["metadatas", "documents"], **_narrowed(old))
+            outcomes = companion and companion.get(limit=limit, include=[], **_narrowed(decided))
+            return _read_rows(rows) if rows else [], list(outcomes["ids"]) if outcomes else []
+
     def nearest(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[Row, float]]:
         """Up to `n` rows nearest to `vector` with their cosine similarity, best first."""
-        self._asked_at = time.monotonic()
-        with self._gate.reading(), _translated(f"search collection {collection}"):
+        ChromaStore._asked_at = time.monotonic()
+        with self._gate.reading(), self._doings.doing(f"search collection {collection}"):
             events = self._find(collection)
             if events is None:
                 return []
@@ -274,8 +287,8 @@ class ChromaStore:
 
     def nearest_ids(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[str, float]]:
         """The same with ids alone."""
-        self._asked_at = time.monotonic()
-        with self._gate.reading(), _translated(f"search collection {collection}"):
+        ChromaStore._asked_at = time.monotonic()
+        with self._gate.reading(), self._doings.doing(f"search collection {collection}"):
             events = self._find(collection)
             if events is None:
                 return []
@@ -287,7 +300,7 @@ class ChromaStore:
 
     def vectors(self, collection: str, where: Where | None, limit: int | None) -> tuple[list[str], Vectors]:
         """Ids and vectors of every row that `where` lets pass, at most `limit`."""
-        with self._gate.reading(), _translated(f"scan collection {collection}"):
+        with self._gate.reading(), self._doings.doing(f"scan collection {collection}"):
             events = self._find(collection)
             if events is None:
                 return [], np.empty((0, 0), dtype=np.float32)
@@ -300,15 +313,27 @@ class ChromaStore:
         if where is not None and where.metadata is not None:
             clauses.append(where.metadata)
         narrowed = Where({"$and": clauses}, where.contains if where else None)
-        with self._gate.reading(), _translated(f"list collection {collection}"):
+        with self._gate.reading(), self._doings.doing(f"list collection {collection}"):
             events = self._find(collection)
             if events is None:
                 return []
             got = events.get(include=["metadatas", "documents"], **_narrowed(narrowed))
             return sorted(_read_rows(got), key=lambda row: row.seq)
 
+    def ids(self, collection: str) -> list[str]:
+        """Every id that has an event or an outcome."""
+        with self._gate.reading(), self._doings.doing(f"list the ids of {collection}"):
+            found = (self._find(collection), self._find(collection + _OUTCOMES_SUFFIX))
+            return list({one for held in found if held for one in held.get(include=[])["ids"]})
+
+    def imprints(self, collection: str, ids: Sequence[str]) -> dict[str, StoredImprints]:
+        """What is stored of those of `ids` that have an event or an outcome."""
+        with self._gate.reading(), self._doings.doing(f"read collection {collection}"):
+            return read_imprints(self._find(collection), self._find(collection + _OUTCOMES_SUFFIX), ids)
+
     def close(self) -> None:
-        """Let go of the files."""
+        """Let go of the files; whatever is asked of it afterwards fails."""
+        self._doings.end()
         self._open.clear()
         with contextlib.suppress(Exception):  # nothing is buffered: what was written is durable already
             self._client.close()  # type: ignore[attr-defined] # the interface lacks what the client has

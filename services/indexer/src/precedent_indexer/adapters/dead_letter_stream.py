@@ -11,7 +11,7 @@ from typing import Final
 
 from precedent_indexer.adapters.jetstream_log import next_message, parse_time, read_stream
 from precedent_indexer.adapters.nats_io import Bus
-from precedent_indexer.errors import JetStreamRefused
+from precedent_indexer.errors import DeadLettersRefused, JetStreamRefused
 from precedent_indexer.ports import LogMessage, Refusal
 from precedent_schemas import subjects
 from precedent_schemas.codec import dump
@@ -23,6 +23,7 @@ _MAX_SUBJECT_CHARS: Final = 4_096
 _MAX_PACKED_CHARS: Final = 32_768
 """Characters of the original headers in base64: the server takes 64 KiB of headers in all."""
 _MARGIN_BYTES: Final = 1_024
+_MAX_DIGITS: Final = 19
 _GONE: Final = frozenset({10037, 10043})
 """JetStream's codes for a message that is not there."""
 
@@ -61,11 +62,17 @@ class JetStreamDeadLetters:
             headers[subjects.DETAIL_HEADER] = ascii_detail(
                 f"[larger than the server's max_payload: the bytes are in the log alone] {refusal.detail}"
             )
-        _, had_one = await self._bus.publish_once(subject, data, headers)
+        _, had_one = await self._store(subject, data, headers)
         if had_one and not await self._is_known(message.seq):
             # The stream remembers the message id of an older log's sequence; this one is another message.
             headers[subjects.MSG_ID_HEADER] = f"dead:{message.seq}:{self._log_created}"
-            await self._bus.publish_once(subject, data, headers)
+            await self._store(subject, data, headers)
+
+    async def _store(self, subject: str, data: bytes, headers: dict[str, str]) -> tuple[int, bool]:
+        try:
+            return await self._bus.publish_once(subject, data, headers)
+        except JetStreamRefused as error:
+            raise DeadLettersRefused(f"the dead-letter stream refuses a message: {error}") from error
 
     @property
     def _room(self) -> int:
@@ -147,8 +154,12 @@ def _header(headers: Mapping[str, list[str]], name: str) -> str:
 
 
 def _original_seq(headers: Mapping[str, list[str]]) -> int | None:
-    text = _header(headers, subjects.STREAM_SEQ_HEADER)
-    return int(text) if text.isascii() and text.isdigit() and int(text) else None
+    return _number(_header(headers, subjects.STREAM_SEQ_HEADER)) or None
+
+
+def _number(text: str) -> int:
+    """A number of at most 63 bit, or 0: on a bus without roles, anybody may write a dead letter."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS else 0
 
 
 def _reason(headers: Mapping[str, list[str]]) -> DeadReason:
@@ -157,7 +168,6 @@ def _reason(headers: Mapping[str, list[str]]) -> DeadReason:
 
 
 def _dead_letter(letter: LogMessage) -> DeadLetter:
-    deliveries = _header(letter.headers, subjects.DELIVERIES_HEADER)
     return DeadLetter(
         seq=_original_seq(letter.headers) or 1,
         reason=_reason(letter.headers),
@@ -165,7 +175,7 @@ def _dead_letter(letter: LogMessage) -> DeadLetter:
         subject=_header(letter.headers, subjects.SUBJECT_HEADER),
         headers=_original_headers(letter.headers),
         data=base64.b64encode(letter.data).decode(),
-        deliveries=int(deliveries) if deliveries.isascii() and deliveries.isdigit() else 0,
+        deliveries=_number(_header(letter.headers, subjects.DELIVERIES_HEADER)),
         dead_at=letter.stored_at,
     )
 
@@ -173,8 +183,8 @@ def _dead_letter(letter: LogMessage) -> DeadLetter:
 def _original_headers(headers: Mapping[str, list[str]]) -> dict[str, list[str]]:
     try:
         found = json.loads(base64.b64decode(_header(headers, subjects.ORIGINAL_HEADERS_HEADER)))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):
         return {}
-    return {str(name): [str(one) for one in values] for name, values in found.items()}
+    return {name: [str(one) for one in values] for name, values in found.items() if isinstance(values, list)}

@@ -16,9 +16,22 @@ from precedent_schemas.codec import encode_log_message
 from precedent_schemas.events import Deletion
 
 _ERASE_AT_ONCE: Final = 16
+_READ_AT_ONCE: Final = 256
+_READ_BYTES: Final = 1024 * 1024
+"""Most messages, and bytes, that one request reads: thousands of messages a second, little to keep in memory."""
 _NO_MESSAGE: Final = 10037
 _SEQUENCE_GONE: Final = 10043
-_SERVER_HEADERS: Final = frozenset({"nats-stream", "nats-subject", "nats-sequence", "nats-time-stamp"})
+_SERVER_HEADERS: Final = frozenset(
+    {
+        "nats-stream",
+        "nats-subject",
+        "nats-sequence",
+        "nats-time-stamp",
+        "nats-num-pending",
+        "nats-last-sequence",
+        "nats-upto-sequence",
+    }
+)
 
 
 class JetStreamLog:
@@ -82,14 +95,36 @@ class JetStreamLog:
 
 
 async def read_stream(bus: Bus, stream: str, first: int, last: int) -> AsyncIterator[LogMessage]:
-    """What still exists of a stream from `first` to `last`, in order; gaps cost nothing."""
+    """What still exists of a stream from `first` to `last`, in order; gaps cost nothing.
+
+    Raises:
+        BusUnavailable: the stream does not answer.
+    """
     seq = first
     while seq <= last:
-        message = await next_message(bus, stream, seq)
-        if message is None or message.seq > last:
+        messages = await _next_messages(bus, stream, seq, min(_READ_AT_ONCE, last - seq + 1))
+        for message in messages:
+            if message.seq > last:
+                return
+            yield message
+        if not messages:
             return
-        yield message
-        seq = message.seq + 1
+        seq = messages[-1].seq + 1
+
+
+async def _next_messages(bus: Bus, stream: str, seq: int, most: int) -> list[LogMessage]:
+    """The first messages of a stream at `seq` and behind it; one where the server knows no batches."""
+    request = {"seq": seq, "next_by_subj": ">", "batch": most, "max_bytes": _READ_BYTES}
+    packets = await bus.request_many(_direct_get(stream), json.dumps(request).encode(), _ends_batch)
+    if len(packets) > 1 and "Nats-Sequence" not in packets[-1].headers:
+        packets.pop()
+    found = [_read(packet, stream, seq) for packet in packets]
+    return [message for message in found if message is not None]
+
+
+def _ends_batch(packet: Packet) -> bool:
+    # A server that knows no batches says of no message how many are still to come.
+    return "Nats-Sequence" not in packet.headers or "Nats-Num-Pending" not in packet.headers
 
 
 async def next_message(bus: Bus, stream: str, seq: int, subject: str = ">") -> LogMessage | None:
@@ -99,7 +134,15 @@ async def next_message(bus: Bus, stream: str, seq: int, subject: str = ">") -> L
         BusUnavailable: the stream does not answer.
     """
     request = json.dumps({"seq": seq, "next_by_subj": subject}).encode()
-    packet = await bus.request_raw(f"$JS.API.DIRECT.GET.{stream}", request)
+    return _read(await bus.request_raw(_direct_get(stream), request), stream, seq)
+
+
+def _direct_get(stream: str) -> str:
+    return f"$JS.API.DIRECT.GET.{stream}"
+
+
+def _read(packet: Packet, stream: str, seq: int) -> LogMessage | None:
+    """The message in an answer; None where there is none at `seq` or behind it."""
     found = packet.headers.get("Nats-Sequence")
     if found is None:
         if packet.headers.get("Status") == "404":

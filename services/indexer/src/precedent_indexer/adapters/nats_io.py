@@ -1,4 +1,4 @@
-"""The only importer of nats: one connection, its requests, subscriptions and service, in the indexer's own words.
+"""The door to NATS: one connection, its requests, subscriptions and service, in the indexer's own words.
 
 Everything above works with `Packet`s and dictionaries of the JetStream API, so that a trap of the client library
 has one place to be met in.
@@ -7,22 +7,24 @@ has one place to be met in.
 import asyncio
 import json
 import os
-import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import nats.errors
 import nats.micro
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.micro.request import Request
 from nats.micro.service import EndpointStats, ServiceConfig
 
 from precedent_indexer import __version__
-from precedent_indexer.errors import BusUnavailable, JetStreamRefused, StartRefused
+from precedent_indexer.adapters.connecting import Admission, cannot_be_heard
+from precedent_indexer.adapters.denials import Denials
+from precedent_indexer.adapters.nats_client import TolerantClient
+from precedent_indexer.errors import BusUnavailable, JetStreamRefused, NotPermitted
 from precedent_indexer.ports import Packet, Tally
-from precedent_indexer.settings import Settings, without_secrets
+from precedent_indexer.settings import Settings
 from precedent_schemas.catalogue import Endpoint
 from precedent_schemas.subjects import QUEUE_GROUP, SERVICE
 
@@ -30,10 +32,8 @@ log = structlog.get_logger(__name__)
 
 API_TIMEOUT_S: Final = 5.0
 """Seconds that one request to JetStream may take."""
-_PING_INTERVAL_S: Final = 5
-"""With two outstanding pings, a server that hangs is noticed within 15 seconds."""
 _CLOSE_TIMEOUT_S: Final = 2.0
-_NO_RESPONDERS: Final = "503"
+_DISCOVERY: Final = ("PING", "INFO", "STATS")
 
 
 PacketHandler = Callable[[Packet], Awaitable[None]]
@@ -43,18 +43,20 @@ QuestionHandler = Callable[[Endpoint, Packet, Tally], Awaitable[None]]
 class Bus:
     """One connection to NATS that reconnects for ever."""
 
-    def __init__(self) -> None:
-        self._client = Client()
+    def __init__(self, settings: Settings) -> None:
+        self._client = TolerantClient()
+        self._admission = Admission(self._client, settings)
+        self._denials = Denials(settings.nats_inbox_prefix)
         self._service: nats.micro.service.Service | None = None
         self._tallies: dict[str, Tally] = {}
+        self._connected = False
         self._closing = False
-        self._last_error: Exception | None = None
-        self._rejected: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self._leaving: asyncio.Future[None] | None = None
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once the connection is closed for good."""
         self._raw_prefix = ""
         self._raw_count = 0
-        self._raw_answers: dict[str, asyncio.Future[Packet]] = {}
+        self._raw_answers: dict[str, _Answers] = {}
         self.on_reconnect: list[Callable[[], None]] = []
 
     @classmethod
@@ -64,62 +66,51 @@ class Bus:
         Raises:
             StartRefused: no server was reached, or it refused us; the message says which server and why.
         """
-        bus = cls()
-        connecting = asyncio.ensure_future(bus._client.connect(**bus._options(settings, name)))
+        bus = cls(settings)
+        await bus._admission.connect(
+            name,
+            error_cb=bus._on_error,
+            disconnected_cb=bus._on_disconnect,
+            reconnected_cb=bus._on_reconnect,
+            closed_cb=bus._on_close,
+        )
+        bus._connected = True
         try:
-            async with asyncio.timeout(settings.precedent_start_timeout_s):
-                either: set[asyncio.Future[Any]] = {connecting, bus._rejected}
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                if bus._rejected.done():
-                    raise bus._rejected.result()
-                await connecting
-        except (OSError, TimeoutError, nats.errors.Error) as error:
-            connecting.cancel()
-            why = bus._last_error or error
-            raise StartRefused(
-                f"no connection to NATS at NATS_URL={without_secrets(settings.nats_url)} "
-                f"({type(why).__name__}: {str(why)[:200]}): "
-                "start the server there, or correct NATS_URL and the other NATS_ settings"
-            ) from error
+            # A denied subscription looks like a good one until every request times out: find out now.
+            unsubscribe = await bus.subscribe(bus.new_inbox(), _ignore)
+            await unsubscribe()
+        except NotPermitted as error:
+            await bus.close()
+            raise cannot_be_heard(error, settings) from error
         return bus
 
-    def _options(self, settings: Settings, name: str) -> dict[str, Any]:
-        async def on_error(error: Exception) -> None:
-            self._last_error = error
-            if not self._closing:
-                log.warning("nats_error", error=type(error).__name__, detail=str(error)[:200])
-            if "authorization violation" in str(error).lower() and not self._rejected.done():
-                self._rejected.set_result(error)
+    async def _on_error(self, error: Exception) -> None:
+        if self._denials.take(error):
+            return
+        if not self._closing:
+            # Only the library's own words: others may quote a message.
+            detail = str(error)[:200] if isinstance(error, nats.errors.Error) else ""
+            log.warning("nats_error", error=type(error).__name__, detail=detail)
+        self._admission.take(error)
+        if self._connected and self._admission.is_refused and not self._closing:
+            self._closing = True
+            log.error("nats_refused", detail=str(self._admission.failure(error)))
+            # From a task of its own: this one is the library's, which a close cancels.
+            self._leaving = asyncio.ensure_future(self._client.close())
 
-        async def on_disconnect() -> None:
-            if not self._closing:
-                log.warning("nats_disconnected")
+    async def _on_disconnect(self) -> None:
+        if not self._closing:
+            log.warning("nats_disconnected")
 
-        async def on_reconnect() -> None:
-            log.info("nats_reconnected")
-            for hook in self.on_reconnect:
-                hook()
+    async def _on_reconnect(self) -> None:
+        log.info("nats_reconnected")
+        self._admission.granted()
+        for hook in self.on_reconnect:
+            hook()
 
-        async def on_close() -> None:
-            if not self.closed.done():
-                self.closed.set_result(None)
-
-        options: dict[str, Any] = {
-            "servers": [url.strip() for url in settings.nats_url.split(",")],
-            "name": name,
-            "connect_timeout": 5,
-            "allow_reconnect": True,
-            "max_reconnect_attempts": -1,
-            "reconnect_time_wait": 0.5,
-            "ping_interval": _PING_INTERVAL_S,
-            "max_outstanding_pings": 2,
-            "inbox_prefix": settings.nats_inbox_prefix,
-            "error_cb": on_error,
-            "disconnected_cb": on_disconnect,
-            "reconnected_cb": on_reconnect,
-            "closed_cb": on_close,
-        }
-        return options | _credentials(settings)
+    async def _on_close(self) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
 
     @property
     def max_payload(self) -> int:
@@ -153,9 +144,11 @@ class Bus:
 
         Raises:
             BusUnavailable: nobody answered in time, or nobody listens.
+            NotPermitted: we may not ask there.
         """
         try:
-            answer = await self._client.request(subject, data, timeout=timeout_s, headers=headers)
+            asking = self._client.request(subject, data, timeout=timeout_s, headers=headers)
+            answer = await self._denials.unless_denied(subject, asking)
         except (TimeoutError, nats.errors.Error) as error:
             raise BusUnavailable(f"no answer on {subject}: {type(error).__name__}") from error
         return _packet(answer)
@@ -167,27 +160,43 @@ class Bus:
 
         Raises:
             BusUnavailable: nobody answered in time.
+            NotPermitted: we may not ask there.
+        """
+        return (await self.request_many(subject, data, lambda _answer: True))[0]
+
+    async def request_many(self, subject: str, data: bytes, is_last: Callable[[Packet], bool]) -> list[Packet]:
+        """As `request_raw`, for a request with several answers, up to the one that `is_last`.
+
+        Raises:
+            BusUnavailable: they did not all come in time.
+            NotPermitted: we may not ask there.
         """
         if not self._raw_prefix:
             self._raw_prefix = self.new_inbox()
             await self.subscribe(f"{self._raw_prefix}.*", self._take_raw)
         self._raw_count += 1
         reply = f"{self._raw_prefix}.{self._raw_count}"
-        answer: asyncio.Future[Packet] = asyncio.get_running_loop().create_future()
-        self._raw_answers[reply] = answer
-        try:
+        answers = self._raw_answers[reply] = _Answers(is_last)
+
+        async def ask() -> list[Packet]:
             await self.publish(subject, data, reply=reply)
             async with asyncio.timeout(API_TIMEOUT_S):
-                return await answer
+                await answers.complete.wait()
+            return answers.packets
+
+        try:
+            return await self._denials.unless_denied(subject, ask())
         except TimeoutError as error:
             raise BusUnavailable(f"no answer on {subject}: timeout") from error
         finally:
             del self._raw_answers[reply]
 
     async def _take_raw(self, packet: Packet) -> None:
-        answer = self._raw_answers.get(packet.subject)
-        if answer is not None and not answer.done():
-            answer.set_result(packet)
+        answers = self._raw_answers.get(packet.subject)
+        if answers is not None and not answers.complete.is_set():
+            answers.packets.append(packet)
+            if answers.is_last(packet):
+                answers.complete.set()
 
     async def api(self, verb: str, body: object = None) -> dict[str, Any]:
         """One request to the JetStream API, such as `STREAM.INFO.<name>`.
@@ -218,19 +227,31 @@ class Bus:
         return int(answer["seq"]), bool(answer.get("duplicate", False))
 
     async def subscribe(self, subject: str, handler: PacketHandler) -> Callable[[], Awaitable[None]]:
-        """Hand every message on `subject` to `handler`, one at a time; the result unsubscribes."""
+        """Hand every message on `subject` to `handler`, one at a time; the result unsubscribes.
+
+        Raises:
+            NotPermitted: we may not listen there.
+        """
 
         async def hand_over(message: Msg) -> None:
             await handler(_packet(message))
 
+        self._denials.forget(subject)
         subscription = await self._client.subscribe(subject, cb=hand_over)
-        await self._client.flush()
+        await self._settle()
+        self._denials.check_heard(subject)
 
         async def unsubscribe() -> None:
             if not self._client.is_closed:
                 await subscription.unsubscribe()
 
         return unsubscribe
+
+    async def _settle(self) -> None:
+        """Return when the server has taken in what was sent before, and has complained of it where it does."""
+        # The library's ping overtakes what lies in its own buffer: the first makes that leave, the second follows it.
+        await self._client.flush()
+        await self._client.flush()
 
     async def ping_services(self, name: str, wait_s: float) -> list[dict[str, Any]]:
         """The PING replies that come within `wait_s` seconds from instances of service `name`."""
@@ -242,15 +263,23 @@ class Bus:
 
         inbox = self.new_inbox()
         unsubscribe = await self.subscribe(inbox, collect)
-        await self.publish(f"$SRV.PING.{name}", reply=inbox)
-        await asyncio.sleep(wait_s)
-        await unsubscribe()
+        subject = f"$SRV.PING.{name}"
+        await self.publish(subject, reply=inbox)
+        try:
+            # Nobody may be taken for absent only because we may not ask.
+            await self._denials.unless_denied(subject, asyncio.sleep(wait_s))
+        finally:
+            await unsubscribe()
         return answers
 
     async def serve(
         self, endpoints: tuple[Endpoint, ...], handler: QuestionHandler, description: str, metadata: dict[str, str]
     ) -> None:
-        """Answer questions: `handler` gets each at once and answers through `reply`, in its own time."""
+        """Answer questions: `handler` gets each at once and answers through `reply`, in its own time.
+
+        Raises:
+            NotPermitted: we may not listen for questions.
+        """
         config = ServiceConfig(
             name=SERVICE,
             version=__version__,
@@ -268,7 +297,8 @@ class Bus:
                 handler=_handing_over(endpoint, handler, tally),
                 metadata=endpoint.metadata(),
             )
-        await self._client.flush()
+        await self._settle()
+        self._denials.check_heard(*(f"$SRV.{verb}" for verb in _DISCOVERY), *(one.subject for one in endpoints))
 
     async def stop_taking(self) -> None:
         """Take no more questions; those in hand can still be answered."""
@@ -300,21 +330,17 @@ class Bus:
         await self._client.close()
 
 
-def _credentials(settings: Settings) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    if settings.nats_creds:
-        options["user_credentials"] = str(settings.nats_creds)
-    if settings.nats_nkey:
-        options["nkeys_seed"] = str(settings.nats_nkey)
-    if settings.nats_user:
-        options["user"] = settings.nats_user
-        options["password"] = settings.nats_password.get_secret_value() if settings.nats_password else ""
-    if settings.nats_ca or settings.nats_cert:
-        context = ssl.create_default_context(cafile=settings.nats_ca)
-        if settings.nats_cert:
-            context.load_cert_chain(settings.nats_cert, settings.nats_key)
-        options["tls"] = context
-    return options
+@dataclass(slots=True)
+class _Answers:
+    """What has come of the answers to one request."""
+
+    is_last: Callable[[Packet], bool]
+    packets: list[Packet] = field(default_factory=list)
+    complete: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+async def _ignore(_packet: Packet) -> None:
+    """For a subscription that is only tried."""
 
 
 def _packet(message: Msg) -> Packet:
@@ -324,7 +350,11 @@ def _packet(message: Msg) -> Packet:
 def _handing_over(endpoint: Endpoint, handler: QuestionHandler, tally: Tally) -> Callable[[Request], Awaitable[None]]:
     async def hand_over(request: Request) -> None:
         # The request keeps its message, and with it the reply subject, to itself.
-        await handler(endpoint, _packet(request._msg), tally)  # noqa: SLF001
+        packet = _packet(request._msg)  # noqa: SLF001
+        # Where no answer is wanted, nobody asks: the acknowledgement of somebody's publish, for one, that the server
+        # sends wherever a publisher says, also where that publisher may not send anything.
+        if packet.reply:
+            await handler(endpoint, packet, tally)
 
     return hand_over
 

@@ -1,26 +1,55 @@
 """Streams and consumer on the server: created where they are missing, otherwise checked to the letter."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import structlog
 
 from precedent_indexer.adapters.nats_io import Bus
 from precedent_indexer.adapters.pull_feed import INDEX_UUID_KEY
-from precedent_indexer.errors import JetStreamRefused, StartRefused
+from precedent_indexer.errors import JetStreamRefused, NotPermitted, StartRefused
+from precedent_indexer.settings import Settings
 from precedent_schemas.streams import CONSUMER_CONFIG, STREAM_CONFIGS
-from precedent_schemas.subjects import CONSUMER, EVENTS_STREAM, SERVICE
+from precedent_schemas.subjects import CONSUMER, DEAD_LETTERS_STREAM, EVENTS_STREAM, SERVICE
 
 log = structlog.get_logger(__name__)
 
 _STREAM_NOT_FOUND: Final = 10059
 _CONSUMER_NOT_FOUND: Final = 10014
+_UNAVAILABLE: Final = 503
 _PING_WAIT_S: Final = 1.5
 _TUNABLE: Final = frozenset({"max_ack_pending", "deliver_policy", "durable_name"})
 """Parts of the consumer that may differ: where it started, and how far the operator lets it run ahead."""
+_FORBIDDEN_IN_STREAMS: Final = {
+    "deny_delete": "what is deleted is erased message by message",
+    "deny_purge": "what is cleared is purged",
+    "max_msgs_per_subject": "it would drop history in silence",
+}
+_FORBIDDEN_IN_CONSUMER: Final = {
+    "backoff": "it overrides ack_wait",
+    "filter_subject": "the indexer reads the whole log",
+    "filter_subjects": "the indexer reads the whole log",
+    "deliver_subject": "the indexer pulls",
+    "headers_only": "events would arrive without their bodies",
+}
+
+Bounds = Mapping[str, int]
+"""Most bytes of a stream, by its name."""
+_UNBOUNDED: Final[Bounds] = MappingProxyType({})
 
 
-async def ensure_streams(bus: Bus) -> None:
-    """Create the streams that are missing; check the others.
+def stream_bounds(settings: Settings) -> Bounds:
+    """What the streams are bounded by where they are created; afterwards their bounds are the operator's."""
+    wanted = {
+        EVENTS_STREAM: settings.precedent_log_max_bytes,
+        DEAD_LETTERS_STREAM: settings.precedent_dead_letters_max_bytes,
+    }
+    return {stream: limit for stream, limit in wanted.items() if limit is not None}
+
+
+async def ensure_streams(bus: Bus, bounds: Bounds = _UNBOUNDED) -> None:
+    """Create the streams that are missing, with these `bounds`; check the others.
 
     Raises:
         StartRefused: a stream's settings contradict the contract, or it can neither be seen nor created.
@@ -32,8 +61,8 @@ async def ensure_streams(bus: Bus) -> None:
         except JetStreamRefused as error:
             if error.err_code != _STREAM_NOT_FOUND:
                 raise StartRefused(f"stream {name} cannot be looked at: {error}") from error
-            found = await _create_stream(bus, wanted)
-        differences = _differences(wanted, found)
+            found = await _create_stream(bus, wanted, bounds)
+        differences = _differences(wanted, found) + _must_not_be_set(_FORBIDDEN_IN_STREAMS, found)
         if differences:
             raise StartRefused(
                 f"stream {name} has settings that contradict what Precedent relies on:\n"
@@ -42,14 +71,15 @@ async def ensure_streams(bus: Bus) -> None:
             )
 
 
-async def _create_stream(bus: Bus, wanted: dict[str, Any]) -> dict[str, Any]:
+async def _create_stream(bus: Bus, wanted: dict[str, Any], bounds: Bounds) -> dict[str, Any]:
     name = wanted["name"]
+    bound = {"max_bytes": bounds[name]} if name in bounds else {}
     try:
-        created: dict[str, Any] = (await bus.api(f"STREAM.CREATE.{name}", wanted))["config"]
-    except JetStreamRefused as error:
+        created: dict[str, Any] = (await bus.api(f"STREAM.CREATE.{name}", wanted | bound))["config"]
+    except (JetStreamRefused, NotPermitted) as error:
         raise StartRefused(
-            f"stream {name} is missing and cannot be created: {error}; "
-            "create it with `precedent-indexer init` as a user who may"
+            f"stream {name} is missing and cannot be created: {error}; create it with `precedent-indexer init` as a "
+            "user who may, and with PRECEDENT_LOG_MAX_BYTES and PRECEDENT_DEAD_LETTERS_MAX_BYTES where bounds are asked"
         ) from error
     log.info("stream_created", stream=name)
     return created
@@ -63,6 +93,15 @@ def _differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
         if not same:
             lines.append(f"{key} is {_shown(key, actual)}, must be {_shown(key, value)}")
     return lines
+
+
+def _must_not_be_set(forbidden: Mapping[str, str], found: dict[str, Any]) -> list[str]:
+    # A limit that is off is -1 or 0 on the wire, a flag that is off false, a list that is off empty.
+    return [
+        f"{key} is {_shown(key, found[key])}, must not be set: {why}"
+        for key, why in forbidden.items()
+        if found.get(key) not in (None, False, -1, 0, "", [])
+    ]
 
 
 def _shown(key: str, value: object) -> str:
@@ -103,11 +142,7 @@ async def ensure_consumer(bus: Bus, *, index_uuid: str | None, after_seq: int, i
 def _check_consumer(found: dict[str, Any]) -> None:
     wanted = {key: value for key, value in CONSUMER_CONFIG.items() if key not in _TUNABLE}
     differences = _differences(wanted, found)
-    differences += [
-        f"{key} is {found[key]!r}, must not be set"
-        for key in ("backoff", "filter_subject", "filter_subjects", "deliver_subject", "headers_only")
-        if found.get(key)
-    ]
+    differences += _must_not_be_set(_FORBIDDEN_IN_CONSUMER, found)
     if differences:
         raise StartRefused(
             f"consumer {CONSUMER} of stream {EVENTS_STREAM} has settings that contradict what Precedent relies on:\n"
@@ -143,7 +178,8 @@ async def create_consumer(bus: Bus, *, index_uuid: str | None, after_seq: int) -
     """Make the durable consumer; it delivers what comes after `after_seq`.
 
     Raises:
-        StartRefused: it cannot be created.
+        StartRefused: it cannot be created, or its stream is gone.
+        JetStreamRefused: JetStream is unavailable just now.
     """
     config: dict[str, Any] = {"name": CONSUMER, **CONSUMER_CONFIG}
     if after_seq > 0:
@@ -155,14 +191,15 @@ async def create_consumer(bus: Bus, *, index_uuid: str | None, after_seq: int) -
             f"CONSUMER.CREATE.{EVENTS_STREAM}.{CONSUMER}",
             {"stream_name": EVENTS_STREAM, "config": config, "action": "create"},
         )
-    except JetStreamRefused as error:
+    except (JetStreamRefused, NotPermitted) as error:
+        if isinstance(error, JetStreamRefused) and error.code == _UNAVAILABLE:
+            raise
+        if isinstance(error, JetStreamRefused) and error.err_code == _STREAM_NOT_FOUND:
+            raise StartRefused(
+                f"stream {EVENTS_STREAM} was deleted: start the indexer again, it makes the stream and an index for it"
+            ) from error
         raise StartRefused(
             f"consumer {CONSUMER} of stream {EVENTS_STREAM} is missing and cannot be created: {error}; "
             "create it with `precedent-indexer init` as a user who may"
         ) from error
     log.info("consumer_created", consumer=CONSUMER, after_seq=after_seq)
-
-
-async def delete_consumer(bus: Bus) -> None:
-    """Delete the durable consumer, with all that it has delivered and not seen settled."""
-    await bus.api(f"CONSUMER.DELETE.{EVENTS_STREAM}.{CONSUMER}")

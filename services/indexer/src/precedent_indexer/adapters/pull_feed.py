@@ -49,6 +49,10 @@ class PulledDelivery:
         """It is a dead letter."""
         await self._bus.publish(self._reply, b"+TERM")
 
+    async def nak(self) -> None:
+        """It will not be worked on here: deliver it again at once."""
+        await self._bus.publish(self._reply, b"-NAK")
+
     async def in_progress(self) -> None:
         """It is still being worked on."""
         await self._bus.publish(self._reply, b"+WPI")
@@ -75,11 +79,12 @@ class PullFeed:
         self._unsubscribe = await self._bus.subscribe(self._inbox, self._receive)
 
     async def stop(self) -> None:
-        """Take no more; what is queued and not handed out is redelivered by the server."""
+        """Take no more; what is queued and not handed out is delivered again at once, to whoever comes next."""
         if self._unsubscribe is not None:
             await self._unsubscribe()
             self._unsubscribe = None
-        self._queue.clear()
+        while self._queue:
+            await self._queue.popleft().nak()
 
     def waiting(self) -> list[PulledDelivery]:
         """What has arrived and is not handed out yet."""

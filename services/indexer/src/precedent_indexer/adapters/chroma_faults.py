@@ -1,0 +1,48 @@
+"""What Chroma raises, translated at one door, and noted: only by its failures does a store show that it is broken."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Final
+
+from chromadb.errors import ChromaError
+
+from precedent_indexer.errors import StoreUnavailable
+from precedent_indexer.symptoms import Symptoms
+
+_PANIC: Final = "PanicException"
+"""Chroma's core ends a call so where it meets what it holds for impossible; it is no Exception, and has no module."""
+_WRITES: Final = ("write", "remove", "clear", "create")
+
+
+class Doings:
+    """What is done with one store; each by its own words, such as `write collection incidents`."""
+
+    def __init__(self) -> None:
+        self.symptoms = Symptoms()
+        self._closed = False
+
+    @contextlib.contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Inside, Chroma is asked to do `what`.
+
+        Raises:
+            StoreUnavailable: it cannot, or the store is closed.
+        """
+        if self._closed:
+            raise StoreUnavailable(f"Chroma cannot {what}: the store is closed")
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, ChromaError | RuntimeError | OSError | ValueError) and (
+                type(error).__name__ != _PANIC
+            ):
+                raise
+            self.symptoms.failed(what, str(error))
+            # Chroma's own words may hold values of an event; the system's do not.
+            why = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+            raise StoreUnavailable(f"Chroma cannot {what}: {type(error).__name__}{why}") from error
+        self.symptoms.worked(what, wrote=what.startswith(_WRITES))
+
+    def end(self) -> None:
+        """Nothing can be done from now on."""
+        self._closed = True

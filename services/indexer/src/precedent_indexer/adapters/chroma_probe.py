@@ -1,0 +1,48 @@
+"""Is a Chroma directory sound? Asked in every way that a question is, of every collection, here and there in it."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from precedent_indexer.adapters.chroma_store import open_client
+from precedent_indexer.errors import IndexBroken
+
+_PLACES: Final = 20
+"""Evenly spaced parts of a collection that are looked at."""
+_ROWS: Final = 50
+"""Rows of one part."""
+_NEAR: Final = 10
+
+
+def probe_files(generation: Path) -> None:
+    """Read, count and search the Chroma files in `generation`.
+
+    It may end the process: where a segment is broken, Chroma's core may read what is not there.
+
+    Raises:
+        IndexBroken: something fails, or contradicts itself; the message holds nothing of any event.
+    """
+    try:
+        for one in open_client(generation).list_collections():
+            _probe_collection(one)
+    except IndexBroken:
+        raise
+    except BaseException as error:  # Chroma raises of many kinds over broken files, a panic of its core among them
+        raise IndexBroken(f"it cannot be read: {type(error).__name__}") from error
+
+
+def _probe_collection(collection: Any) -> None:  # noqa: ANN401 -- Chroma's answers are loosely typed dictionaries
+    count = collection.count()
+    lost = looked_at = 0
+    for start in range(0, count, max(_ROWS, count // _PLACES)):
+        got = collection.get(limit=_ROWS, offset=start, include=["embeddings", "metadatas", "documents"])
+        ids, vectors = got["ids"], got["embeddings"]
+        if len(ids) != min(_ROWS, count - start) or len(vectors) != len(ids):
+            raise IndexBroken(
+                f"{collection.name} counts {count} rows, but {len(ids)} and {len(vectors)} are at {start}"
+            )
+        near = collection.query(query_embeddings=vectors, n_results=min(_NEAR, count), include=["distances"])["ids"]
+        # Rows that are looked up by id alone all have the same vector.
+        lost += sum(one not in found for one, found in zip(ids, near, strict=True)) if vectors.shape[1] > 1 else 0
+        looked_at += len(ids)
+    if 2 * lost > looked_at:
+        raise IndexBroken(f"{lost} of {looked_at} rows of {collection.name} are not found by their own vectors")

@@ -1,0 +1,50 @@
+"""The watermark and the durable consumer, looked after on behalf of the write corridor."""
+
+from precedent_indexer.adapters.nats_io import Bus
+from precedent_indexer.adapters.provisioning import create_consumer, ensure_consumer
+from precedent_indexer.errors import StartRefused
+from precedent_indexer.in_hand import FILE, InHand
+from precedent_indexer.index import OpenedIndex, misfit, with_watermark
+from precedent_indexer.ports import ConsumerState, Identity, LogState
+from precedent_indexer.progress import Progress
+from precedent_indexer.workers import Workers
+
+
+class Books:
+    """The books of one generation."""
+
+    def __init__(self, bus: Bus, index: OpenedIndex, progress: Progress, workers: Workers) -> None:
+        self.in_hand = InHand(index.path / FILE)
+        """The note of what is being worked on."""
+        self._bus = bus
+        self._index = index
+        self._progress = progress
+        self._workers = workers
+
+    async def save_watermark(self, seq: int) -> None:
+        """Keep with the index that everything up to `seq` is applied."""
+        identity: Identity = with_watermark(self._index.identity, seq)
+        await self._workers.write(self._index.store.set_identity, identity)
+
+    def check_log(self, log_state: LogState) -> None:
+        """Make sure that the log is still the one that this index is a view of.
+
+        Raises:
+            StartRefused: it is not.
+        """
+        reason = misfit(with_watermark(self._index.identity, self._progress.indexed_seq), log_state)
+        if reason is not None:
+            raise StartRefused(f"the index no longer fits the log: {reason}; started again, it is rebuilt from the log")
+
+    async def recreate_consumer(self, after_seq: int) -> None:
+        """Make the durable consumer again, so that it delivers what comes after `after_seq`."""
+        await create_consumer(self._bus, index_uuid=self._index.identity.uuid, after_seq=after_seq)
+
+    async def check_owner(self, consumer: ConsumerState) -> None:
+        """Make sure that the consumer still feeds this index.
+
+        Raises:
+            StartRefused: it was taken over by another.
+        """
+        if consumer.index_uuid != self._index.identity.uuid:
+            await ensure_consumer(self._bus, index_uuid=self._index.identity.uuid, after_seq=0, is_new_index=False)

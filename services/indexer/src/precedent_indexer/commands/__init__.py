@@ -1,0 +1,1 @@
+"""Commands that ask a running indexer, or do its work where none is running."""

@@ -1,0 +1,54 @@
+"""Does the index advance? What `stats` and `health` say of it, and what the watchdog goes by."""
+
+import time
+from datetime import UTC, datetime
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """How the write corridor is, as `stats` says it."""
+
+    SERVING = "serving"
+    STALLED = "stalled"
+    """Messages wait and the index does not advance: it was begun anew."""
+    UNAVAILABLE = "unavailable"
+    """Something that it depends on fails: that is waited out."""
+
+
+class Liveness:
+    """Signs of life of the write corridor, by a clock that nobody can set."""
+
+    def __init__(self) -> None:
+        self.fault: str | None = None
+        """What is being waited out, in words that are safe to show."""
+        self.last_progress_at: datetime | None = None
+        """When the watermark moved last in this process."""
+        self.stalls = 0
+        """Silences that the corridor was begun anew for, since the watermark moved last."""
+        self._heard = time.monotonic()
+
+    @property
+    def state(self) -> State:
+        """How the corridor is, in a word."""
+        if self.fault is not None:
+            return State.UNAVAILABLE
+        return State.STALLED if self.stalls else State.SERVING
+
+    def advance(self) -> None:
+        """The watermark moves."""
+        self.last_progress_at = datetime.now(UTC)
+        self.stalls = 0
+        self.hear()
+
+    def hear(self) -> None:
+        """All is well, though there is nothing to do."""
+        self.fault = None
+        self._heard = time.monotonic()
+
+    def begin(self) -> None:
+        """The corridor begins anew, or is in the midst of long work: silence counts from now."""
+        self._heard = time.monotonic()
+
+    def silence_s(self) -> float:
+        """Seconds without a sign of life."""
+        return time.monotonic() - self._heard

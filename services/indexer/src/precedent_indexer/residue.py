@@ -1,0 +1,53 @@
+"""Since when the files of a generation may hold text that was deleted from it.
+
+The store overwrites nothing: what is deleted can be read in its files until the generation is replaced.
+"""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from precedent_indexer.errors import StoreUnavailable
+
+_FILE: Final = "deleted-since"
+
+
+class Residue:
+    """The time of the oldest deletion, in a file of the generation."""
+
+    def __init__(self, generation: Path) -> None:
+        self._file = generation / _FILE
+        self._noted = self._file.exists()
+
+    def note(self) -> None:
+        """Something is about to be deleted; durable when it returns.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        if self._noted:
+            return
+        try:
+            with self._file.open("w", encoding="utf-8") as file:
+                file.write(datetime.now(UTC).isoformat() + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StoreUnavailable(f"{self._file} cannot be written: {error.strerror}") from error
+        self._noted = True
+
+    def age_s(self) -> float | None:
+        """Seconds since the oldest deletion; None where there was none.
+
+        Where that is unknown, or would lie in the future since the clock was set back, it counts from the epoch.
+        """
+        if not self._noted:
+            return None
+        now = datetime.now(UTC)
+        try:
+            since = datetime.fromisoformat(self._file.read_text(encoding="utf-8").strip())
+            age = (now - since).total_seconds()
+        except (OSError, ValueError, TypeError):
+            age = -1.0
+        return age if age >= 0 else now.timestamp()

@@ -1,0 +1,266 @@
+"""One indexer at work: the generation in use, what is bound to it, and how another takes its place in one step."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from precedent_indexer.adapters.dead_letter_stream import JetStreamDeadLetters
+from precedent_indexer.adapters.jetstream_log import JetStreamLog
+from precedent_indexer.adapters.nats_io import Bus
+from precedent_indexer.adapters.probing import probe
+from precedent_indexer.adapters.pull_feed import PullFeed
+from precedent_indexer.answering import Answerer
+from precedent_indexer.applying import Applier
+from precedent_indexer.bookkeeping import Books
+from precedent_indexer.door import Door, Verb
+from precedent_indexer.embedding import AbsentModel, Embedding
+from precedent_indexer.errors import StoreUnavailable
+from precedent_indexer.guarding import Guard
+from precedent_indexer.index import OpenedIndex, Shelf
+from precedent_indexer.ingest import Ingest
+from precedent_indexer.jobs import Jobs, JobVerbs
+from precedent_indexer.listing import Lister
+from precedent_indexer.models import Models
+from precedent_indexer.progress import Progress
+from precedent_indexer.rebuilding import Rebuilder
+from precedent_indexer.recurring import Recurrence
+from precedent_indexer.removals import Removals
+from precedent_indexer.removing import Remover
+from precedent_indexer.reviving import Reviver
+from precedent_indexer.settings import Settings
+from precedent_indexer.upkeep import Upkeep
+from precedent_indexer.verifying import Subject, Verifier
+from precedent_indexer.view import IndexView
+from precedent_indexer.workers import Workers
+from precedent_schemas import catalogue
+from precedent_schemas.jobs import REBUILD
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What stays the same whichever generation is in use."""
+
+    settings: Settings
+    bus: Bus
+    source: JetStreamLog
+    dead_letters: JetStreamDeadLetters
+    workers: Workers
+    models: Models
+    shelf: Shelf
+
+
+class Serving:
+    """Both corridors over the generation in use; `rebuilding.Service`, `guarding.Service` and `upkeep.Service`."""
+
+    def __init__(self, outside: Outside, index: OpenedIndex) -> None:
+        self._outside = outside
+        self.index = index
+        self.jobs = Jobs()
+        self.progress = Progress(index.identity.watermark)
+        for seq, refusal in outside.dead_letters.refusals().items():
+            self.progress.refuse(seq, refusal)
+        self._removals = Removals()
+        self.feed = PullFeed(outside.bus, window=2 * outside.settings.precedent_batch_size)
+        embedding = outside.models.of(index)
+        self._can_embed = asyncio.Event()
+        """The model of the generation in use is here; without it, the log is read by the next generation alone."""
+        if embedding is not None:
+            self._can_embed.set()
+        self._follows = False
+        """The generation in use takes what the log has; where it does not, the one to come must."""
+        applier = self._applier(index, embedding or outside.models.installed, self._removals)
+        self._books = Books(outside.bus, index, self.progress, outside.workers)
+        self.ingest = Ingest(
+            feed=self.feed,
+            source=outside.source,
+            applier=applier,
+            progress=self.progress,
+            books=self._books,
+            batch_size=outside.settings.precedent_batch_size,
+        )
+        view = self._view(index, embedding)
+        self.rebuilder = Rebuilder(
+            service=self,
+            shelf=outside.shelf,
+            source=outside.source,
+            dead_letters=outside.dead_letters,
+            progress=self.progress,
+            workers=outside.workers,
+            probe=self._probe,
+        )
+        self.guard = Guard(
+            service=self,
+            shelf=outside.shelf,
+            source=outside.source,
+            progress=self.progress,
+            workers=outside.workers,
+            probe=self._probe,
+        )
+        self.upkeep = Upkeep(
+            service=self,
+            source=outside.source,
+            progress=self.progress,
+            workers=outside.workers,
+            jobs=self.jobs,
+            rebuilder=self.rebuilder,
+            scrub_after_s=outside.settings.precedent_scrub_after,
+        )
+        self.begin = self._job_verbs(index, applier)
+        self.door = Door(
+            self._verbs(view, applier),
+            reply=outside.bus.reply,
+            wait_until_covered=view.wait_until_covered,
+            max_payload=lambda: outside.bus.max_payload,
+            at_once=outside.settings.precedent_questions_at_once,
+            waiting=outside.settings.precedent_questions_waiting,
+        )
+
+    async def follow(self) -> None:
+        """Follow the log until `stop`.
+
+        Raises:
+            StartRefused, Stalled: as `Ingest.run`.
+        """
+        await self._can_embed.wait()
+        self._follows = True
+        await self.ingest.run()
+
+    @property
+    def runtime(self) -> str:
+        """What computes the model here."""
+        return self._outside.models.installed.model.runtime
+
+    def stop(self) -> None:
+        """Finish what is in hand and take nothing more."""
+        self.ingest.stop()
+        self._can_embed.set()
+        self.progress.let_go()
+
+    def close(self) -> None:
+        """Let running calls end, and go of the files; blocks."""
+        self._outside.workers.close()
+        self.index.close()
+
+    @property
+    def is_rebuilding(self) -> bool:
+        """Whether another generation is about to take the place of the one in use."""
+        return self.jobs.current is not None and self.jobs.current.kind == REBUILD
+
+    def held(self) -> AbstractAsyncContextManager[None]:
+        """Inside, nothing is taken from the log."""
+        return self.ingest.held()
+
+    def filler(self, index: OpenedIndex) -> Applier:
+        """Fills a generation that is not in use; what its deletions remove is nobody's answer."""
+        return self._applier(index, self._outside.models.installed, Removals())
+
+    async def reached(self) -> int:
+        """The sequence up to which the generation to come must have read to take the place of the one in use."""
+        if self._follows:
+            return self.progress.indexed_seq
+        return (await self._outside.source.state()).last_seq
+
+    def take_over(self, index: OpenedIndex) -> Callable[[], Awaitable[object]]:
+        """Put a generation in the place of the one in use, while held; the result waits for questions to the old."""
+        models = self._outside.models
+        embedding = models.of(index)
+        applier = self._applier(index, embedding or models.installed, self._removals)
+        self._books = Books(self._outside.bus, index, self.progress, self._outside.workers)
+        self.ingest.use(applier, self._books)
+        self.begin = self._job_verbs(index, applier)
+        ended = self.door.use(self._verbs(self._view(index, embedding), applier))
+        self.index = index
+        self.progress.advance(index.identity.watermark)
+        if embedding is models.installed:
+            models.let_go()
+            self._can_embed.set()
+        return ended
+
+    def shut(self) -> Callable[[], Awaitable[object]]:
+        """Answer every question by `unavailable`, until a generation is taken over."""
+
+        async def unavailable(_collection: str, _request: object) -> BaseModel:
+            raise StoreUnavailable("the index is being looked at")
+
+        return self.door.use({endpoint.name: unavailable for endpoint in catalogue.ENDPOINTS})
+
+    async def let_questions_pass(self) -> None:
+        """Wait while questions are worked on, a moment long."""
+        await self.door.let_questions_pass()
+
+    async def _probe(self, generation: Path) -> str | None:
+        return await probe(generation, self._outside.shelf.directory.lock)
+
+    def _applier(self, index: OpenedIndex, embedding: Embedding, removals: Removals) -> Applier:
+        return Applier(
+            store=index.store,
+            embedding=embedding,
+            dead_letters=self._outside.dead_letters,
+            source=self._outside.source,
+            workers=self._outside.workers,
+            max_collections=self._outside.settings.precedent_max_collections,
+            vectors=index.vectors,
+            residue=index.residue,
+            removals=removals,
+        )
+
+    def _view(self, index: OpenedIndex, embedding: Embedding | None) -> IndexView:
+        return IndexView(
+            store=index.store,
+            embedding=embedding or AbsentModel(index.identity.fingerprint, self._share_rebuilt),
+            source=self._outside.source,
+            progress=self.progress,
+            workers=self._outside.workers,
+        )
+
+    def _share_rebuilt(self) -> float:
+        job = self.jobs.current
+        return job.done_seq / job.target_seq if job is not None and job.target_seq else 0.0
+
+    def _verbs(self, view: IndexView, applier: Applier) -> Mapping[str, Verb]:
+        """Who answers what from this generation, by the name of the endpoint."""
+        bus, dead_letters = self._outside.bus, self._outside.dead_letters
+        answerer = Answerer(
+            view, feed=self.feed, dead_letters=dead_letters, jobs=self.jobs, liveness=self.ingest.liveness
+        )
+        remover = Remover(view, applier, lambda: bus.max_payload)
+        reviver = Reviver(view, dead_letters, bus, lambda: bus.max_payload)
+        return {
+            catalogue.SEARCH.name: answerer.search,
+            catalogue.RECURRENCE.name: Recurrence(view).recurrence,
+            catalogue.GET.name: answerer.get,
+            catalogue.LIST.name: Lister(view, lambda: bus.max_payload).page,
+            catalogue.DELETE.name: remover.delete,
+            catalogue.CLEAR.name: remover.clear,
+            catalogue.COLLECTION_STATS.name: answerer.collection_stats,
+            catalogue.STATS.name: answerer.stats,
+            catalogue.DEAD_LIST.name: reviver.page,
+            catalogue.DEAD_GET.name: reviver.get,
+            catalogue.DEAD_REPLAY.name: reviver.replay,
+            catalogue.DEAD_DROP.name: reviver.drop,
+            catalogue.REBUILD.name: self.begin.rebuild,
+            catalogue.VERIFY.name: self.begin.verify,
+        }
+
+    def _job_verbs(self, index: OpenedIndex, applier: Applier) -> JobVerbs:
+        """What begins long work on a generation."""
+        subject = Subject(
+            store=index.store,
+            source=self._outside.source,
+            applier=applier,
+            refused=self._outside.dead_letters,
+            progress=self.progress,
+            workers=self._outside.workers,
+            hold=self.held,
+            save_watermark=self._books.save_watermark,
+        )
+        return JobVerbs(
+            self.jobs,
+            rebuild=self.rebuilder.because("it was asked for"),
+            verify=lambda report: Verifier(subject).verify(report),
+            repair=lambda report: Verifier(subject).repair(report),
+        )

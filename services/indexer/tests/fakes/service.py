@@ -1,0 +1,132 @@
+"""An indexer around one index: a real directory with fake stores in it, and the log that both corridors read."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+from fakes.chaos import Chaos
+from fakes.dead_letters import FakeDeadLetters
+from fakes.embedder import FakeEmbedder, embedding_of
+from fakes.log import FakeLog
+from fakes.vector_store import FakeStore
+from fakes.workers import InlineWorkers
+from precedent_indexer.applying import Applier
+from precedent_indexer.errors import IndexBroken
+from precedent_indexer.generations import IndexDirectory
+from precedent_indexer.index import OpenedIndex, Shelf, with_watermark
+from precedent_indexer.ports import Embedder, VectorStore
+from precedent_indexer.progress import Progress
+from precedent_indexer.rebuilding import Rebuilder
+
+
+class Disk:
+    """Stores by directory, as files would keep them; `broken` ones cannot be opened, `unsound` ones are found out."""
+
+    def __init__(self, path: Path) -> None:
+        self.directory = IndexDirectory(path)
+        self.stores: dict[Path, FakeStore] = {}
+        self.broken: set[Path] = set()
+        self.unsound: set[Path] = set()
+        self.chaos = Chaos()
+
+    def open_store(self, path: Path) -> VectorStore:
+        """The store in this directory."""
+        if path in self.broken:
+            self.broken.remove(path)
+            raise IndexBroken(f"{path.name} is broken")
+        if not (path / "fake-store").exists():
+            # What was kept under this name was removed with its directory.
+            (path / "fake-store").touch()
+            self.stores[path] = FakeStore(self.chaos)
+        store = self.stores[path]
+        store.closed = False
+        return store
+
+    async def probe(self, path: Path) -> str | None:
+        """What a look at the directory finds."""
+        return "its probe failed" if path in self.unsound else None
+
+
+class FakeService:
+    """`rebuilding.Service`, `guarding.Service` and `upkeep.Service`; `follow` is its write corridor."""
+
+    def __init__(self, path: Path, embedder: Embedder | None = None) -> None:
+        self.disk = Disk(path)
+        self.log = FakeLog()
+        self.workers = InlineWorkers()
+        self.dead_letters = FakeDeadLetters()
+        self.embedder = embedder or FakeEmbedder()
+        self.events: list[str] = []
+        """What happened to the service, in order."""
+        self.questions = asyncio.Event()
+        """Cleared while a question to the old generation is in hand."""
+        self.questions.set()
+        self.is_rebuilding = False
+        self._corridor = asyncio.Lock()
+        self.shelf = Shelf(self.disk.directory, self.disk.open_store, self.embedder.model)
+
+    async def start(self) -> None:
+        """Open the index, as a start does."""
+        self.index = self.shelf.open(await self.log.state())
+        self.progress = Progress(self.index.identity.watermark)
+
+    async def follow(self) -> None:
+        """Apply what the log has got, and save it."""
+        async with self._corridor:
+            last = self.log.last_seq
+            messages = [one async for one in self.log.read(self.progress.indexed_seq + 1, last)]
+            await self.filler(self.index).apply(messages)
+            self.progress.advance(last)
+            self.index.store.set_identity(with_watermark(self.index.identity, last))
+
+    @contextlib.asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Nothing is taken from the log inside."""
+        async with self._corridor:
+            self.events.append("held")
+            yield
+
+    def filler(self, index: OpenedIndex) -> Applier:
+        """Fills a generation."""
+        return Applier(
+            store=index.store,
+            embedding=embedding_of(self.embedder),
+            dead_letters=self.dead_letters,
+            source=self.log,
+            workers=self.workers,
+            max_collections=64,
+            vectors=index.vectors,
+            residue=index.residue,
+        )
+
+    async def reached(self) -> int:
+        """As far as the write corridor."""
+        return self.progress.indexed_seq
+
+    def take_over(self, index: OpenedIndex) -> Callable[[], Awaitable[object]]:
+        """Use another generation."""
+        assert self._corridor.locked()
+        self.events.append(f"took over {index.path.name}")
+        self.index = index
+        return self.questions.wait
+
+    def shut(self) -> Callable[[], Awaitable[object]]:
+        """Answer nothing."""
+        self.events.append("shut")
+        return self.questions.wait
+
+    async def let_questions_pass(self) -> None:
+        """There are none."""
+
+    def rebuilder(self) -> Rebuilder:
+        """A rebuilder of this service."""
+        return Rebuilder(
+            service=self,
+            shelf=self.shelf,
+            source=self.log,
+            dead_letters=self.dead_letters,
+            progress=self.progress,
+            workers=self.workers,
+            probe=self.disk.probe,
+        )

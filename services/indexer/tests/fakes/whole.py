@@ -1,0 +1,204 @@
+"""A whole indexer in this process: real Chroma, directory, corridor and rebuild over a log and a consumer in memory."""
+
+import asyncio
+import gc
+import os
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, cast
+
+from fakes.dead_letters import FakeDeadLetters
+from fakes.deliveries import FakeFeed
+from fakes.embedder import FakeEmbedder, embedding_of
+from fakes.log import FakeLog
+from fakes.workers import InlineWorkers
+from precedent_indexer.adapters.chroma_store import ChromaStore
+from precedent_indexer.applying import Applier
+from precedent_indexer.bookkeeping import Books
+from precedent_indexer.generations import IndexDirectory
+from precedent_indexer.in_hand import FILE
+from precedent_indexer.index import OpenedIndex, Shelf
+from precedent_indexer.ingest import Ingest
+from precedent_indexer.ports import ConsumerState
+from precedent_indexer.progress import Progress
+from precedent_indexer.rebuilding import Rebuilder
+
+_PATIENCE = 5_000
+_ACK_WAIT = 200
+"""Turns of the event loop after which what is not settled comes again."""
+_CLOSING_S = 10
+_DESCRIPTORS = Path("/proc/self/fd")
+_NO_BUS = cast("Any", None)
+
+
+class _Books(Books):
+    """The real watermark; the consumer in memory."""
+
+    def __init__(self, whole: "WholeIndexer", index: OpenedIndex) -> None:
+        super().__init__(_NO_BUS, index, whole.progress, whole.workers)
+        self._feed = whole.feed
+
+    async def recreate_consumer(self, after_seq: int) -> None:
+        """Make it again."""
+        self._feed.recreate(after_seq)
+
+    async def check_owner(self, consumer: ConsumerState) -> None:
+        """There is one indexer."""
+
+
+class WholeIndexer:
+    """Log, consumer, dead letters and files outlive the process; `rebuilding.Service` is what it is to a rebuild."""
+
+    def __init__(self, path: Path) -> None:
+        self.log = FakeLog()
+        self.feed = FakeFeed(self.log)
+        self.dead_letters = FakeDeadLetters()
+        self.workers = InlineWorkers()
+        self._embedder = FakeEmbedder()
+        self._path = path / "index"
+        self._copy = path / "copy"
+        self._stores: list[ChromaStore] = []
+
+    async def start(self) -> None:
+        """A new life of the process."""
+        self._directory = IndexDirectory(self._path)
+        self._shelf = Shelf(self._directory, self._open_store, self._embedder.model)
+        self.index = self._shelf.open(await self.log.state())
+        self.feed.index_uuid = self.index.identity.uuid
+        self.progress = Progress(self.index.identity.watermark)
+        self.ingest = Ingest(
+            feed=self.feed,
+            source=self.log,
+            applier=self.filler(self.index),
+            progress=self.progress,
+            books=_Books(self, self.index),
+            batch_size=4,
+        )
+        self._tasks = [asyncio.create_task(self.ingest.run())]
+
+    async def crash(self) -> None:
+        """The process ends here and now: what was in hand is what its note says."""
+        note = self.index.path / FILE
+        left = note.read_bytes() if note.exists() else None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+        self._tasks.clear()
+        if left is not None and note.parent.exists():
+            note.write_bytes(left)
+        self._directory.close()
+        self._let_go_of_files()
+        self.feed.forget_client()
+
+    async def work(self, turns: int) -> None:
+        """Let it work for so many turns of the event loop."""
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        self._raise_if_ended()
+
+    async def work_to_the_end(self) -> None:
+        """Let it work until the log is covered, everything is settled and saved, and no rebuild is under way."""
+        for turn in range(_PATIENCE):
+            if turn % _ACK_WAIT == 0:
+                self.feed.let_ack_wait_pass()
+            await self.work(1)
+            covered = self.progress.indexed_seq == self.log.last_seq and not self.feed.unsettled
+            if covered and all(task.done() for task in self._tasks[1:]):
+                return
+        raise AssertionError(f"still at {self.progress.indexed_seq} of {self.log.last_seq}")
+
+    async def begin_rebuild(self) -> None:
+        """Rebuild beside the work, unless one is under way."""
+        if all(task.done() for task in self._tasks[1:]):
+            rebuilder = Rebuilder(
+                service=self,
+                shelf=self._shelf,
+                source=self.log,
+                dead_letters=self.dead_letters,
+                progress=self.progress,
+                workers=self.workers,
+                probe=self._probe,
+            )
+            self._tasks.append(asyncio.create_task(_as_none(rebuilder.run("for a test", lambda *_: None))))
+
+    def take_copy(self) -> None:
+        """Copy the files; only between two lives."""
+        shutil.rmtree(self._copy, ignore_errors=True)
+        shutil.copytree(self._path, self._copy)
+
+    def put_copy_back(self) -> None:
+        """Put the copy in the place of the files, if there is one; only between two lives."""
+        if self._copy.exists():
+            self.lose_the_files()
+            shutil.copytree(self._copy, self._path)
+
+    def lose_the_files(self) -> None:
+        """Remove them; only between two lives."""
+        shutil.rmtree(self._path)
+
+    @property
+    def generations(self) -> int:
+        """How many there are on disk."""
+        return len(self._directory.all())
+
+    # -- what a rebuild needs of its service
+
+    def filler(self, index: OpenedIndex) -> Applier:
+        """Fills a generation."""
+        return Applier(
+            store=index.store,
+            embedding=embedding_of(self._embedder),
+            dead_letters=self.dead_letters,
+            source=self.log,
+            workers=self.workers,
+            max_collections=64,
+            vectors=index.vectors,
+            residue=index.residue,
+        )
+
+    async def reached(self) -> int:
+        """As far as the write corridor."""
+        return self.progress.indexed_seq
+
+    def held(self) -> AbstractAsyncContextManager[None]:
+        """Inside, nothing is taken from the log."""
+        return self.ingest.held()
+
+    def take_over(self, index: OpenedIndex) -> Callable[[], Awaitable[object]]:
+        """Use another generation."""
+        self.ingest.use(self.filler(index), _Books(self, index))
+        self.index = index
+        return self.let_questions_pass
+
+    async def let_questions_pass(self) -> None:
+        """There are none."""
+
+    async def _probe(self, _generation: Path) -> str | None:
+        return None
+
+    def _open_store(self, path: Path) -> ChromaStore:
+        self._stores.append(ChromaStore.open(path))
+        return self._stores[-1]
+
+    def _let_go_of_files(self) -> None:
+        """Close what is open, as the end of a process would: also what a thread is opening for a rebuild just now."""
+        self.index.vectors.close()
+        deadline = time.monotonic() + _CLOSING_S
+        while opened := [one for one in map(os.path.realpath, _DESCRIPTORS.glob("*")) if str(self._path) in one]:
+            while self._stores:
+                self._stores.pop().close()
+            gc.collect()
+            assert time.monotonic() < deadline, f"still open: {opened}"
+            time.sleep(0.005)
+
+    def _raise_if_ended(self) -> None:
+        for task in self._tasks:
+            if task.done():
+                task.result()
+
+
+async def _as_none(work: Awaitable[object]) -> None:
+    await work

@@ -1,0 +1,103 @@
+"""A store that fails for long is looked at: opened anew where its files are sound, begun anew where they are not."""
+
+from pathlib import Path
+
+import pytest
+
+from fakes.service import FakeService
+from fakes.vector_store import FakeStore
+from precedent_indexer import guarding
+from precedent_indexer.guarding import Guard
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guarding, "_FOR_S", 0.0)
+    monkeypatch.setattr(guarding, "_PATIENCE_S", 0.0)
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> FakeService:
+    """An index with events in it."""
+    made = FakeService(tmp_path)
+    for number in range(5):
+        made.log.publish_event({"id": f"e{number}", "text": f"event number {number}"})
+    await made.start()
+    await made.follow()
+    return made
+
+
+def guard_of(service: FakeService) -> Guard:
+    """The guard of this service."""
+    return Guard(
+        service=service,
+        shelf=service.shelf,
+        source=service.log,
+        progress=service.progress,
+        workers=service.workers,
+        probe=service.disk.probe,
+    )
+
+
+def fail(service: FakeService, times: int = 5, words: str = "broken") -> None:
+    """Let the store fail so many times."""
+    for _ in range(times):
+        service.index.store.symptoms.failed("write collection incidents", words)
+
+
+async def test_a_store_that_works_is_left_alone(service: FakeService) -> None:
+    """Also one that failed a few times, whose disk is full, or that is about to be replaced."""
+    guard = guard_of(service)
+    await guard.look()
+    fail(service, 4)
+    await guard.look()
+    fail(service, 10, "database or disk is full")
+    await guard.look()
+    service.index.store.symptoms.worked("create", wrote=True)
+    service.is_rebuilding = True
+    await guard.look()
+    assert service.events == []
+
+
+async def test_sound_files_are_opened_anew(service: FakeService) -> None:
+    """Nothing is lost, nothing is read again: the same generation, answering again."""
+    fail(service)
+    before = service.index
+    await guard_of(service).look()
+    assert service.events == ["held", "shut", f"took over {before.path.name}"]
+    assert service.index.path == before.path
+    assert service.progress.indexed_seq == 5
+
+
+async def test_broken_files_are_begun_anew(service: FakeService) -> None:
+    """Another generation of the same index, with an honest watermark, and with the vectors of the old one."""
+    fail(service)
+    before = service.index
+    service.disk.unsound.add(before.path)
+    await guard_of(service).look()
+    assert service.index.path != before.path
+    assert service.index.identity.uuid == before.identity.uuid
+    assert (service.index.identity.watermark, service.progress.indexed_seq) == (0, 0)
+    assert service.index.vectors.find("incidents", ["event number 3"])
+    assert not before.path.exists()
+    await service.follow()
+    assert service.index.store.count("incidents") == 5
+
+
+async def test_what_cannot_be_mended_now_is_mended_later(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no new generation can be made, the guard tries again until one can: the service is not left shut."""
+    fail(service)
+    service.disk.unsound.add(service.index.path)
+    guard = guard_of(service)
+
+    def full(_store: FakeStore, _collection: str) -> None:
+        raise OSError("fake: no space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeStore, "create", full)
+        await guard.look()
+    assert service.events == ["held", "shut"]
+    service.index.store.symptoms.worked("write collection incidents", wrote=True)
+    await guard.look()
+    assert service.events[-1].startswith("took over")
+    assert service.index.identity.watermark == 0

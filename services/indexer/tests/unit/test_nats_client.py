@@ -1,0 +1,51 @@
+"""Whatever bytes a message is made of, it is handed over, and the connection goes on."""
+
+import pytest
+
+from precedent_indexer.adapters.nats_client import TolerantClient
+
+PURGE = b"$JS.API.STREAM.PURGE.SECURITY_EVENTS"
+
+
+def message(subject: bytes, reply: bytes = b"_INBOX.asker") -> tuple[str, str] | None:
+    """Subject and reply of a message as it is handed over; None where it is not."""
+    found = TolerantClient()._build_message(1, subject, reply, b"{}", None)
+    return None if found is None else (found.subject, found.reply)
+
+
+def test_bytes_that_are_not_utf8_come_through() -> None:
+    """In the subject and in the reply, and so that no two of them become the same."""
+    assert message(b"security.events.v1.a\xff") == ("security.events.v1.a\udcff", "_INBOX.asker")
+    assert message(b"security.index.v1.a.search", b"_INBOX.\xff\xfe") == (
+        "security.index.v1.a.search",
+        "_INBOX.\udcff\udcfe",
+    )
+
+
+@pytest.mark.parametrize("subject", [b"security.index.v1.a.search", b"security.deadletters.v1.list", b"$SRV.PING"])
+@pytest.mark.parametrize("reply", [PURGE, b"$JS.ACK.x", b"security.deletions.v1.incidents", b"security.index.v1.stats"])
+def test_no_answer_is_carried_where_something_happens(subject: bytes, reply: bytes) -> None:
+    """A question whose reply subject belongs to the server or to us is dropped: an answer there would be an order."""
+    assert message(subject, reply) is None
+
+
+def test_deliveries_keep_their_acknowledgement() -> None:
+    """A message of the log is no question: its reply subject is where it is acknowledged."""
+    ack = b"$JS.ACK.SECURITY_EVENTS.indexer.1.2.3.4.5"
+    assert message(b"security.events.v1.incidents.auth", ack) == ("security.events.v1.incidents.auth", ack.decode())
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        (b"NATS/1.0\r\nA: b\r\n\r\n", {"A": "b"}),
+        (b"NATS/1.0 404 No Messages\r\n\r\n", {"Status": "404", "Description": "No Messages"}),
+        (b"NATS/1.0 \xff\xfe\xfd\r\nNats-Sequence: 7\r\n\r\n", {"Nats-Sequence": "7"}),
+        (b"NATS/1.0 404 \xff\xfe\r\nNats-Sequence: 7\r\n\r\n", {"Nats-Sequence": "7"}),
+        (b"NATS/1.0", None),
+        (b"", None),
+    ],
+)
+async def test_header_blocks(block: bytes, expected: dict[str, str] | None) -> None:
+    """A status line that is not UTF-8 is passed over; the headers behind it, the server's among them, are read."""
+    assert await TolerantClient()._process_headers(block) == expected
