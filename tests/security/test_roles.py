@@ -1,0 +1,305 @@
+"""The table of roles, cell by cell: every subject of Precedent and of JetStream's API, tried by every role."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from closed_nats.roles import permissions
+from precedent_schemas import catalogue
+from security.closed_bus import settled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from security.closed_bus import ClosedBus
+
+# -- who there is: users of the plan that is shipped, and the importer
+BACKEND = "backend"  # publisher of everything
+RULES_EDITOR = "rules-editor"  # publisher, narrowed to a collection
+FIREWALL = "firewall"  # publisher, narrowed to a source, in an account of its own
+ANALYST = "analyst"  # asker of everything
+RULES_READER = "rules-reader"  # asker, narrowed to a collection
+INDEXER = "indexer"
+OPERATOR = "operator"
+IMPORTER = "importer"
+VIEWER = "viewer"
+AUDITOR = "auditor"  # viewer who may read messages
+USERS = (BACKEND, RULES_EDITOR, FIREWALL, ANALYST, RULES_READER, INDEXER, OPERATOR, IMPORTER, VIEWER, AUDITOR)
+
+NOBODY: frozenset[str] = frozenset()
+LOOKING = frozenset({OPERATOR, VIEWER, AUDITOR})
+LOG, DEAD = "SECURITY_EVENTS", "SECURITY_DEAD_LETTERS"
+OTHER = "KV_somebody-elses"
+"""A stream of another application in the same account."""
+
+
+def only(*users: str) -> frozenset[str]:
+    """These, and no others."""
+    return frozenset(users)
+
+
+# Spelled out by heart, on purpose: a name that is wrong in the schemas or in the roles is noticed here.
+PUBLISH: dict[str, frozenset[str]] = {
+    # -- the log
+    "security.events.v1.incidents.auth": only(BACKEND, INDEXER, IMPORTER),
+    "security.events.v1.incidents.auth.brute_force": only(BACKEND, INDEXER, IMPORTER),
+    "security.events.v1.incidents.firewall": only(BACKEND, INDEXER, IMPORTER, FIREWALL),
+    "security.events.v1.incidents.firewall.drop": only(BACKEND, INDEXER, IMPORTER, FIREWALL),
+    "security.events.v1.incidents.firewalls": only(BACKEND, INDEXER, IMPORTER),
+    "security.events.v1.rules.auth": only(BACKEND, INDEXER, IMPORTER, RULES_EDITOR),
+    "security.events.v1.rules.firewall": only(BACKEND, INDEXER, IMPORTER, RULES_EDITOR),
+    "security.events.v1.rules": only(INDEXER),  # without a kind: only to be replayed where it died
+    "security.events.v1": NOBODY,
+    "security.events.v2.incidents.auth": NOBODY,
+    "security.outcomes.v1.incidents": only(BACKEND, INDEXER),
+    "security.outcomes.v1.rules": only(BACKEND, INDEXER, RULES_EDITOR),
+    "security.deletions.v1.incidents": only(INDEXER),
+    "security.deletions.v1.rules": only(INDEXER),
+    "security.dead.v1.incidents.malformed": only(INDEXER),
+    "security.dead.v1._.unprocessable": only(INDEXER),
+    # -- questions
+    "security.index.v1.incidents.search": only(ANALYST),
+    "security.index.v1.incidents.recurrence": only(ANALYST),
+    "security.index.v1.incidents.get": only(ANALYST, IMPORTER),
+    "security.index.v1.incidents.list": only(ANALYST),
+    "security.index.v1.incidents.stats": only(ANALYST) | LOOKING,
+    "security.index.v1.incidents.delete": only(OPERATOR),
+    "security.index.v1.incidents.clear": only(OPERATOR),
+    "security.index.v1.rules.search": only(ANALYST, RULES_READER),
+    "security.index.v1.rules.recurrence": only(ANALYST, RULES_READER),
+    "security.index.v1.rules.get": only(ANALYST, RULES_READER, IMPORTER),
+    "security.index.v1.rules.list": only(ANALYST, RULES_READER),
+    "security.index.v1.rules.stats": only(ANALYST, RULES_READER) | LOOKING,
+    "security.index.v1.rules.delete": only(OPERATOR),
+    "security.index.v1.rules.clear": only(OPERATOR),
+    "security.index.v1.stats": only(ANALYST, INDEXER) | LOOKING,
+    "security.index.v1.rebuild": only(OPERATOR),
+    "security.index.v1.verify": only(OPERATOR),
+    "security.deadletters.v1.list": only(OPERATOR),
+    "security.deadletters.v1.get": only(OPERATOR),
+    "security.deadletters.v1.replay": only(OPERATOR),
+    "security.deadletters.v1.drop": only(OPERATOR),
+    # -- discovery of services
+    "$SRV.PING": LOOKING,
+    "$SRV.INFO": LOOKING,
+    "$SRV.STATS": LOOKING,
+    "$SRV.PING.indexer": LOOKING | only(INDEXER),
+    "$SRV.INFO.indexer": LOOKING,
+    "$SRV.STATS.indexer": LOOKING,
+    "$SRV.PING.indexer.xyz": LOOKING,
+    "$SRV.INFO.indexer.xyz": LOOKING,
+    "$SRV.STATS.indexer.xyz": LOOKING,
+    "$SRV.INFO.somebody-elses": NOBODY,
+    # -- JetStream: looking
+    "$JS.API.INFO": LOOKING,
+    "$JS.API.STREAM.LIST": LOOKING,
+    "$JS.API.STREAM.NAMES": LOOKING,
+    f"$JS.API.STREAM.INFO.{LOG}": LOOKING | only(INDEXER, IMPORTER),
+    f"$JS.API.STREAM.INFO.{DEAD}": LOOKING | only(INDEXER),
+    f"$JS.API.CONSUMER.LIST.{LOG}": LOOKING,
+    f"$JS.API.CONSUMER.LIST.{DEAD}": LOOKING,
+    f"$JS.API.CONSUMER.NAMES.{LOG}": LOOKING,
+    f"$JS.API.CONSUMER.NAMES.{DEAD}": LOOKING,
+    f"$JS.API.CONSUMER.INFO.{LOG}.indexer": LOOKING | only(INDEXER),
+    f"$JS.API.CONSUMER.INFO.{LOG}.other": NOBODY,
+    # -- JetStream: reading messages
+    f"$JS.API.DIRECT.GET.{LOG}": only(INDEXER, IMPORTER, AUDITOR),
+    f"$JS.API.DIRECT.GET.{DEAD}": only(INDEXER, AUDITOR),
+    f"$JS.API.DIRECT.GET.{LOG}.security.events.v1.incidents.auth": NOBODY,
+    f"$JS.API.STREAM.MSG.GET.{LOG}": only(IMPORTER, AUDITOR),
+    f"$JS.API.STREAM.MSG.GET.{DEAD}": only(AUDITOR),
+    f"$JS.API.CONSUMER.MSG.NEXT.{LOG}.indexer": only(INDEXER),
+    f"$JS.API.CONSUMER.MSG.NEXT.{LOG}.other": NOBODY,
+    f"$JS.ACK.{LOG}.indexer.1.2.3.1700000000000000000.0": only(INDEXER),
+    f"$JS.ACK.{LOG}.other.1.2.3.1700000000000000000.0": NOBODY,
+    # -- JetStream: changing
+    f"$JS.API.STREAM.CREATE.{LOG}": only(OPERATOR),
+    f"$JS.API.STREAM.CREATE.{DEAD}": only(OPERATOR),
+    f"$JS.API.STREAM.UPDATE.{LOG}": only(OPERATOR),
+    f"$JS.API.STREAM.UPDATE.{DEAD}": only(OPERATOR),
+    f"$JS.API.STREAM.PURGE.{LOG}": only(INDEXER),
+    f"$JS.API.STREAM.PURGE.{DEAD}": NOBODY,
+    f"$JS.API.STREAM.MSG.DELETE.{LOG}": only(INDEXER),
+    f"$JS.API.STREAM.MSG.DELETE.{DEAD}": only(INDEXER),
+    f"$JS.API.CONSUMER.CREATE.{LOG}.indexer": only(INDEXER, OPERATOR),
+    f"$JS.API.CONSUMER.DELETE.{LOG}.indexer": only(INDEXER, OPERATOR),
+    # -- JetStream: what nobody here needs
+    **{
+        f"$JS.API.{operation}": NOBODY
+        for stream in (LOG, DEAD)
+        for operation in (
+            f"STREAM.DELETE.{stream}",
+            f"STREAM.SNAPSHOT.{stream}",
+            f"STREAM.RESTORE.{stream}",
+            f"STREAM.PEER.REMOVE.{stream}",
+            f"STREAM.LEADER.STEPDOWN.{stream}",
+            f"CONSUMER.CREATE.{stream}",
+            f"CONSUMER.CREATE.{stream}.other",
+            f"CONSUMER.CREATE.{stream}.indexer.security.events.v1.rules.auth",
+            f"CONSUMER.DURABLE.CREATE.{stream}.indexer",
+            f"CONSUMER.DELETE.{stream}.other",
+            f"CONSUMER.PAUSE.{stream}.indexer",
+            f"CONSUMER.UNPIN.{stream}.indexer",
+            f"CONSUMER.LEADER.STEPDOWN.{stream}.indexer",
+        )
+    },
+    **{
+        f"$JS.API.{operation}.{OTHER}": NOBODY
+        for operation in (
+            "STREAM.CREATE",
+            "STREAM.UPDATE",
+            "STREAM.INFO",
+            "STREAM.DELETE",
+            "STREAM.PURGE",
+            "STREAM.MSG.GET",
+            "STREAM.MSG.DELETE",
+            "DIRECT.GET",
+            "CONSUMER.LIST",
+            "CONSUMER.CREATE",
+        )
+    },
+    "$JS.API.META.LEADER.STEPDOWN": NOBODY,
+    "$JS.API.SERVER.REMOVE": NOBODY,
+    "$JS.API.ACCOUNT.PURGE.SOUTH": NOBODY,
+    "$JS.FC.SECURITY_EVENTS.indexer.x": NOBODY,
+    "$KV.somebody-elses.key": NOBODY,
+    # -- the server itself
+    "$SYS.REQ.USER.INFO": only(INDEXER),
+    "$SYS.REQ.ACCOUNT.PING.CONNZ": NOBODY,
+    "$SYS.REQ.SERVER.PING": NOBODY,
+    # -- answers that nobody has asked for
+    "_INBOX.somebody.1": NOBODY,
+    **{f"_INBOX_{user}.forged.1": NOBODY for user in USERS},
+    "anything.else": NOBODY,
+}
+
+QUESTIONS = (
+    "security.index.v1.*.search",
+    "security.index.v1.*.recurrence",
+    "security.index.v1.*.get",
+    "security.index.v1.*.list",
+    "security.index.v1.*.delete",
+    "security.index.v1.*.clear",
+    "security.index.v1.*.stats",
+    "security.index.v1.stats",
+    "security.index.v1.rebuild",
+    "security.index.v1.verify",
+    "security.deadletters.v1.list",
+    "security.deadletters.v1.get",
+    "security.deadletters.v1.replay",
+    "security.deadletters.v1.drop",
+)
+SUBSCRIBE: dict[str, frozenset[str]] = {
+    # -- each hears its own answers, and nobody else's
+    **{f"_INBOX_{user}.answer.*": only(user) for user in USERS},
+    "*.answer.*": NOBODY,
+    "_INBOX.>": NOBODY,
+    "_INBOX.somebody.*": NOBODY,
+    "_R_.>": NOBODY,
+    ">": NOBODY,
+    # -- nobody reads the log beside the log
+    "security.>": NOBODY,
+    "security.events.v1.>": NOBODY,
+    "security.events.v1.incidents.auth": NOBODY,
+    "security.outcomes.v1.*": NOBODY,
+    "security.deletions.v1.*": NOBODY,
+    "security.dead.v1.>": NOBODY,
+    # -- only the indexer answers questions, and only as one of its replicas
+    **{f"{question} q": only(INDEXER) for question in QUESTIONS},
+    **dict.fromkeys(QUESTIONS, NOBODY),
+    **{f"{question} mine": NOBODY for question in QUESTIONS},
+    "security.index.v1.incidents.search": NOBODY,
+    "security.index.v1.>": NOBODY,
+    "security.deadletters.v1.>": NOBODY,
+    **{
+        f"$SRV.{verb}{of}": only(INDEXER) for verb in ("PING", "INFO", "STATS") for of in ("", ".indexer", ".indexer.x")
+    },
+    "$SRV.>": NOBODY,
+    # -- the server's own
+    "$JS.API.>": NOBODY,
+    "$JS.ACK.>": NOBODY,
+    "$JS.EVENT.ADVISORY.>": NOBODY,
+    "$SYS.>": NOBODY,
+    "$SYS.ACCOUNT.>": NOBODY,
+    "$KV.>": NOBODY,
+}
+
+_VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"(?: using queue "([^"]*)")?')
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What the server let each user do; subjects in lower case, as the client passes the server's words on."""
+
+    publish: dict[str, set[str]]
+    subscribe: dict[str, set[str]]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def verdicts(team_bus: ClosedBus) -> Verdicts:
+    """Every cell, tried: what the server did not complain about was let through."""
+    found = Verdicts({one.lower(): set() for one in PUBLISH}, {one.lower(): set() for one in SUBSCRIBE})
+    for user in USERS:
+        async with team_bus.client(user) as (client, complaints):
+            for subject in PUBLISH:
+                await client.publish(subject)
+            for subject in SUBSCRIBE:
+                name, _, queue = subject.partition(" ")
+                await client.subscribe(name, queue=queue)
+            await settled(client)
+            refused = {match.groups() for match in map(_VIOLATION.search, complaints) if match}
+            assert len(refused) == len(complaints)
+        for subject in found.publish:
+            if ("publish", subject, None) not in refused:
+                found.publish[subject].add(user)
+        for subject in found.subscribe:
+            name, _, queue = subject.partition(" ")
+            if ("subscription", name, queue or None) not in refused:
+                found.subscribe[subject].add(user)
+    return found
+
+
+@pytest.mark.parametrize("subject", PUBLISH)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_publish(verdicts: Verdicts, subject: str) -> None:
+    """Exactly the users of the table may publish on the subject."""
+    assert verdicts.publish[subject.lower()] == PUBLISH[subject]
+
+
+@pytest.mark.parametrize("subject", SUBSCRIBE)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_subscribe(verdicts: Verdicts, subject: str) -> None:
+    """Exactly the users of the table may listen to the subject, in its queue group where it names one."""
+    assert verdicts.subscribe[subject.lower()] == SUBSCRIBE[subject]
+
+
+def covers(pattern: str, subject: str) -> bool:
+    """Whether a subject, or a narrower pattern, lies within a pattern of NATS."""
+    wanted, tokens = pattern.split("."), subject.split(".")
+    for place, one in enumerate(wanted):
+        if one == ">":
+            return len(tokens) > place
+        if place >= len(tokens) or one not in ("*", tokens[place]):
+            return False
+    return len(wanted) == len(tokens)
+
+
+def untried(patterns: Iterable[str], cells: dict[str, frozenset[str]], user: str) -> list[str]:
+    """What a user is permitted and no cell of the table says so."""
+    allowed = [subject for subject, users in cells.items() if user in users]
+    return [one for one in patterns if not any(covers(one, subject) for subject in allowed)]
+
+
+def test_the_table_is_complete(team_bus: ClosedBus) -> None:
+    """There is no permission of any role that the table does not list, and no question that it leaves out."""
+    for user, one in team_bus.plan.accounts["PRECEDENT"].users.items():
+        granted = permissions(one.role, user, one.scope)
+        assert untried(granted.publish, PUBLISH, user) == []
+        assert untried(granted.subscribe, SUBSCRIBE, user) == []
+    assert set(team_bus.plan.accounts["PRECEDENT"].users) == set(USERS)
+    assert {endpoint.subject for endpoint in catalogue.ENDPOINTS} == set(QUESTIONS)
