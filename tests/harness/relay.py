@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
 _CHUNK_BYTES = 64 * 1024
@@ -30,6 +31,8 @@ class TcpRelay:
         self._placeholder: socket.socket | None = None
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._answering = asyncio.Event()
+        self._answering.set()
         self._links: set[asyncio.Task[None]] = set()
 
     @property
@@ -57,9 +60,14 @@ class TcpRelay:
         """Forward nothing more; connections stay, and new ones are accepted but lead nowhere."""
         self._flowing.clear()
 
+    def withhold_answers(self) -> None:
+        """Forward what clients send, and nothing of what they are answered; a cut then loses it."""
+        self._answering.clear()
+
     def resume(self) -> None:
         """Forward again, first what came while stalled."""
         self._flowing.set()
+        self._answering.set()
 
     async def cut(self) -> None:
         """Drop every connection and refuse new ones."""
@@ -120,8 +128,8 @@ class TcpRelay:
             return  # The target refused; the client learns it by the end of its own connection.
         try:
             async with asyncio.TaskGroup() as pumps:
-                pumps.create_task(self._pump(reader, target_writer))
-                pumps.create_task(self._pump(target_reader, writer))
+                pumps.create_task(self._pump(reader, target_writer, self._flowing))
+                pumps.create_task(self._pump(target_reader, writer, self._flowing, self._answering))
             for each in (target_writer, writer):
                 each.close()
                 await each.wait_closed()
@@ -130,13 +138,17 @@ class TcpRelay:
         finally:
             target_writer.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *gates: asyncio.Event) -> None:
         while chunk := await reader.read(_CHUNK_BYTES):
-            await self._flowing.wait()
+            await self._opened(gates)
             writer.write(chunk)
             await writer.drain()
-        await self._flowing.wait()
+        await self._opened(gates)
         writer.write_eof()
+
+    async def _opened(self, gates: Iterable[asyncio.Event]) -> None:
+        for gate in gates:
+            await gate.wait()
 
     async def _drop_links(self) -> None:
         links = list(self._links)

@@ -1,6 +1,7 @@
 """Small limits of the server and of the settings: what does not fit is refused by name, and nothing breaks."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -79,6 +80,45 @@ async def test_a_listing_gives_fewer_and_a_cursor(narrow: Wire) -> None:
         cursor = {"cursor": reply["cursor"]}
     assert shown == [f"e{number}" for number in range(8)]
     assert max(sizes) < 8
+
+
+async def test_an_event_that_no_reply_can_hold_blocks_no_listing(narrow: Wire) -> None:
+    """It is in the log and in the index: the listing names it and goes on behind it, and `get` says what is wrong."""
+    await narrow.event("rules", "before", id="before")
+    # Just below the server's limit as a message, and beyond nine tenths of it as a reply.
+    body = json.dumps({"text": "é" * 30_000, "id": "large"}, ensure_ascii=False).encode()
+    large = await narrow.publish("security.events.v1.rules.test", body)
+    await narrow.covered(await narrow.event("rules", "behind", id="behind"))
+    for order in ("oldest", "newest"):
+        shown: list[str] = []
+        left_out: list[tuple[str, int]] = []
+        cursor: dict[str, object] = {}
+        while True:
+            reply = await narrow.of("rules", "list", order=order, limit=1, **cursor)
+            shown += [entry["event"]["id"] for entry in reply["events"]]
+            left_out += [(one["id"], one["seq"]) for one in reply["too_large"]]
+            if reply["cursor"] is None:
+                break
+            cursor = {"cursor": reply["cursor"]}
+        assert sorted(shown) == ["before", "behind"]
+        assert left_out == [("large", large)]
+    refusal = await narrow.refused("security.index.v1.rules.get", {"ids": ["large"]})
+    assert refusal.code == 413
+    assert "max_payload" in refusal.message
+
+
+async def test_a_dead_letter_that_no_reply_can_hold_blocks_no_listing(narrow: Wire) -> None:
+    """It can be dropped by the sequence that the listing names."""
+    large = await narrow.publish("security.events.v1.incidents.test", b"x" * 60_000)
+    small = await narrow.publish("security.events.v1.incidents.test", b"no JSON")
+    await narrow.covered(small)
+    first = await narrow.ask("security.deadletters.v1.list", {"limit": 1})
+    assert [one["seq"] for one in first["dead_letters"]] == [small]
+    second = await narrow.ask("security.deadletters.v1.list", {"limit": 1, "cursor": first["cursor"]})
+    assert (second["dead_letters"], second["too_large"]) == ([], [large])
+    assert "max_payload" in (await narrow.refused("security.deadletters.v1.get", {"seqs": [large]})).message
+    dropped = await narrow.ask("security.deadletters.v1.drop", {"seqs": [large]})
+    assert dropped["dropped"] == [large]
 
 
 async def test_one_question_too_many_is_429_and_the_others_are_answered(narrow: Wire) -> None:

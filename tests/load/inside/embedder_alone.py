@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from precedent_indexer import app, settings
+from precedent_indexer import settings
+from precedent_indexer.model import DEFAULT_MODEL_DIR
+from precedent_indexer.models import open_sessions
 
 _WARM_UP = 2
 
@@ -20,7 +22,7 @@ def main(texts_path: Path, questions_path: Path, answer_path: Path) -> None:
     texts: list[str] = json.loads(texts_path.read_text(encoding="utf-8"))
     questions: list[str] = json.loads(questions_path.read_text(encoding="utf-8"))
     chosen = settings.load()
-    embedder, for_questions = app._open_embedders(chosen)
+    embedder, for_questions = open_sessions(chosen, chosen.precedent_model_path or DEFAULT_MODEL_DIR)
     size = chosen.precedent_batch_size
     for start in range(0, _WARM_UP * size, size):
         # Other texts, so that nothing that remembers texts can help.

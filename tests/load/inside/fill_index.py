@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from precedent_indexer import app, settings
+from precedent_indexer import settings
 from precedent_indexer.adapters.chroma_store import ChromaStore
 from precedent_indexer.adapters.dead_letter_stream import JetStreamDeadLetters
 from precedent_indexer.adapters.jetstream_log import JetStreamLog
@@ -26,9 +26,11 @@ from precedent_indexer.adapters.nats_io import Bus
 from precedent_indexer.applying import Applier, Prepared
 from precedent_indexer.embedding import Embedding
 from precedent_indexer.generations import IndexDirectory
-from precedent_indexer.index import open_index, with_watermark
-from precedent_indexer.model import ModelInfo
+from precedent_indexer.index import Shelf, with_watermark
+from precedent_indexer.model import DEFAULT_MODEL_DIR, ModelInfo
+from precedent_indexer.models import open_sessions
 from precedent_indexer.ports import LogMessage
+from precedent_indexer.removals import Removals
 from precedent_indexer.workers import Workers
 
 _BATCH = 500
@@ -56,13 +58,14 @@ class SyntheticEmbedder:
 async def fill(texts: list[str]) -> dict[str, float]:
     """Fill; seconds and how many."""
     chosen = settings.load()
-    real, _ = app._open_embedders(chosen)
+    files = chosen.precedent_model_path or DEFAULT_MODEL_DIR
+    real, _ = open_sessions(chosen, files)
     synthetic = SyntheticEmbedder(real.embed(texts), real.model)
     directory = IndexDirectory(chosen.precedent_chroma_path)
     bus = await Bus.connect(chosen, "precedent-benchmark")
     source = JetStreamLog(bus)
     log = await source.state()
-    index = open_index(directory, ChromaStore.open, log, real.model)
+    index = Shelf(directory, ChromaStore.open, real.model, files).open(log)
     workers = Workers()
     applier = Applier(
         store=index.store,
@@ -71,13 +74,16 @@ async def fill(texts: list[str]) -> dict[str, float]:
         source=source,
         workers=workers,
         max_collections=chosen.precedent_max_collections,
+        vectors=index.vectors,
+        residue=index.residue,
+        removals=Removals(),
     )
     began = time.perf_counter()
     filled = await _apply_all(applier, source, log.last_seq)
     seconds = time.perf_counter() - began
     await workers.write(index.store.set_identity, with_watermark(index.identity, log.last_seq))
     workers.close()
-    index.store.close()
+    index.close()
     await bus.close()
     directory.close()
     return {"seconds": seconds, "count": filled}

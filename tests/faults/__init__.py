@@ -1,0 +1,1 @@
+"""Fault tests: real processes are killed, cut, filled and corrupted, and one invariant must hold every time."""
