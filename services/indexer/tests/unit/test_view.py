@@ -25,7 +25,7 @@ from precedent_schemas.questions import Filter
 C = "incidents"
 N = 2_000
 COPIES = 600
-QUESTIONS = 16
+QUESTIONS = 48
 
 FILTERS: dict[str, dict[str, Any] | None] = {
     "none": None,
