@@ -21,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from precedent_indexer import app, logs, settings
+from precedent_indexer import app, logs, models, settings
 from precedent_indexer.adapters.chroma_store import ChromaStore
 from precedent_indexer.adapters.embedder import MiniLmEmbedder
 from precedent_indexer.errors import IndexerError, StoreUnavailable
@@ -125,12 +125,10 @@ def _set_the_clock() -> None:
 
 
 def _rig() -> None:
-    """Put the wrappers in the place of the real classes wherever these are put together."""
-    for name, module in list(sys.modules.items()):
-        if name.startswith("precedent_indexer.") and ".adapters." not in name:
-            for name_of, rigged in (("MiniLmEmbedder", Embedder), ("ChromaStore", Store)):
-                if hasattr(module, name_of):
-                    setattr(module, name_of, rigged)
+    """Put the wrappers in the place of the real classes where these are put together."""
+    for module, name, rigged in ((models, "MiniLmEmbedder", Embedder), (app, "ChromaStore", Store)):
+        assert hasattr(module, name), f"{module.__name__} no longer names {name}: find out who does"
+        setattr(module, name, rigged)
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """A whole indexer in this process: real Chroma, directory, corridor and rebuild over a log and a consumer in memory."""
 
 import asyncio
-import gc
 import os
 import shutil
 import time
@@ -49,6 +48,16 @@ class _Books(Books):
         """There is one indexer."""
 
 
+class _Shelf(Shelf):
+    """Remembers what it has opened: what dies with a process must be closed by hand in this one."""
+
+    opened: list[OpenedIndex]
+
+    def _opened(self, *arguments: Any, **options: Any) -> OpenedIndex:
+        self.opened.append(super()._opened(*arguments, **options))
+        return self.opened[-1]
+
+
 class WholeIndexer:
     """Log, consumer, dead letters and files outlive the process; `rebuilding.Service` is what it is to a rebuild."""
 
@@ -60,12 +69,13 @@ class WholeIndexer:
         self._embedder = FakeEmbedder()
         self._path = path / "index"
         self._copy = path / "copy"
-        self._stores: list[ChromaStore] = []
+        self._opened: list[OpenedIndex] = []
 
     async def start(self) -> None:
         """A new life of the process."""
         self._directory = IndexDirectory(self._path)
-        self._shelf = Shelf(self._directory, self._open_store, self._embedder.model)
+        self._shelf = _Shelf(self._directory, ChromaStore.open, self._embedder.model)
+        self._shelf.opened = self._opened
         self.index = self._shelf.open(await self.log.state())
         self.feed.index_uuid = self.index.identity.uuid
         self.progress = Progress(self.index.identity.watermark)
@@ -179,18 +189,12 @@ class WholeIndexer:
     async def _probe(self, _generation: Path) -> str | None:
         return None
 
-    def _open_store(self, path: Path) -> ChromaStore:
-        self._stores.append(ChromaStore.open(path))
-        return self._stores[-1]
-
     def _let_go_of_files(self) -> None:
         """Close what is open, as the end of a process would: also what a thread is opening for a rebuild just now."""
-        self.index.vectors.close()
         deadline = time.monotonic() + _CLOSING_S
         while opened := [one for one in map(os.path.realpath, _DESCRIPTORS.glob("*")) if str(self._path) in one]:
-            while self._stores:
-                self._stores.pop().close()
-            gc.collect()
+            while self._opened:
+                self._opened.pop().close()
             assert time.monotonic() < deadline, f"still open: {opened}"
             time.sleep(0.005)
 
