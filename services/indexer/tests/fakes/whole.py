@@ -1,6 +1,7 @@
 """A whole indexer in this process: real Chroma, directory, corridor and rebuild over a log and a consumer in memory."""
 
 import asyncio
+import itertools
 import os
 import shutil
 import time
@@ -25,7 +26,7 @@ from precedent_indexer.ports import ConsumerState
 from precedent_indexer.progress import Progress
 from precedent_indexer.rebuilding import Rebuilder
 
-_PATIENCE = 5_000
+_PATIENCE_S = 60
 _ACK_WAIT = 200
 """Turns of the event loop after which what is not settled comes again."""
 _CLOSING_S = 10
@@ -111,7 +112,10 @@ class WholeIndexer:
 
     async def work_to_the_end(self) -> None:
         """Let it work until the log is covered, everything is settled and saved, and no rebuild is under way."""
-        for turn in range(_PATIENCE):
+        deadline = time.monotonic() + _PATIENCE_S
+        for turn in itertools.count():
+            if time.monotonic() > deadline:
+                break
             if turn % _ACK_WAIT == 0:
                 self.feed.let_ack_wait_pass()
             await self.work(1)

@@ -187,7 +187,7 @@ def test_the_index_is_what_the_model_says_whatever_happens() -> None:
     run_state_machine_as_test(
         Whole,
         settings=settings(
-            max_examples=20,
+            max_examples=10,
             stateful_step_count=20,
             deadline=None,
             database=None,
