@@ -31,6 +31,10 @@ _ENDED_TWICE: Final = "the process ended twice while this message was in hand"
 _PASSING: Final = (AnsweredWithError, nats.errors.Error)
 
 
+class InvariantBroken(AssertionError):
+    """Something acknowledged is lost, doubled, wrong or back: never tried again, never excused by a slow machine."""
+
+
 @dataclass
 class Report:
     """What is wrong, by kind; nothing is wrong where `problems` is empty.
@@ -65,10 +69,11 @@ async def holds(wire: Wire, ledger: Ledger, *, patience: float = PATIENCE_S, que
         questions: how many events are looked for by their own text, drawn at random; all of them unless given.
 
     Raises:
-        AssertionError: something is wrong; the message says what, with examples.
+        InvariantBroken: something is wrong; the message says what, with examples.
     """
     report = await examine(wire, ledger, patience=patience, questions=questions)
-    assert not report.problems, f"the invariant is broken:\n{report}"
+    if report.problems:
+        raise InvariantBroken(f"the invariant is broken:\n{report}")
 
 
 async def examine(wire: Wire, ledger: Ledger, *, patience: float = PATIENCE_S, questions: int | None = None) -> Report:
