@@ -13,8 +13,9 @@ DOCS: Final = Path(__file__).parents[2] / "docs"
 _ABOUT: Final = {
     "ingest": "A backlog is published while the indexer is frozen; the clock runs from the moment it may begin until a "
     "search covers the last event. The embedder alone is the indexer's own, opened as `serve` opens it, on distinct "
-    "texts in batches of the indexer's size with nothing else running, before and after each backlog. The old service "
-    "is a stand-in: HTTP, one `add` for each request, Chroma's default embedding function fed from the same model.",
+    "texts in batches of the indexer's size; the two take turns of three seconds, one frozen while the other has the "
+    "machine, and each one's clock counts only its own turns. The old service is a stand-in: HTTP, one `add` for each "
+    "request, Chroma's default embedding function fed from the same model.",
     "latency": "Through the backend adapter, from the call until the validated reply; 10 hits, no filter. Under full "
     "ingest, one asker pauses 50 ms between questions until the backlog is done. The old service is asked in the same "
     "way over HTTP, while eight clients add to it.",
@@ -92,7 +93,7 @@ def _part(part: PartResult, drawn: list[str]) -> list[str]:
 _REPRODUCE: Final = [
     "## To reproduce",
     "",
-    "    make bench          # everything, to tests/load/results.json; takes about a quarter of an hour",
+    "    make bench          # everything, to tests/load/results.json; takes about half an hour",
     "    make performance    # this page and its pictures from it",
     "    make bench-million  # the scale part at one million events; takes hours",
     "",

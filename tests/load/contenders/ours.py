@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,7 +12,8 @@ from harness.stack import running_stack
 from load import asking, texts
 from load.results import Curve, Latency
 from load.session import Session
-from precedent_backend_adapter import NotIndexedYet, Precedent, SecurityEvent
+from load.turns import Other, OwnClock, in_turns
+from precedent_backend_adapter import NotIndexedYet, Precedent, SecurityEvent, Unavailable
 
 _WAIT_S: Final = 5.0
 _POLL_S: Final = 0.25
@@ -78,17 +78,23 @@ async def covered(client: Precedent, seq: int) -> None:
     while True:
         try:
             await client.search("anything", k=1, after=seq, wait=_WAIT_S)
-        except NotIndexedYet:
+        except (NotIndexedYet, Unavailable):
+            # Not there yet, or frozen while the other process had its turn.
             continue
         return
 
 
 async def backlog(
-    stack: Running, events: Sequence[SecurityEvent], label: str, begun: asyncio.Event | None = None
+    stack: Running,
+    events: Sequence[SecurityEvent],
+    label: str,
+    begun: asyncio.Event | None = None,
+    other: Other | None = None,
 ) -> Ingested:
     """How long a backlog takes from the moment the indexer may begin until all of it is searchable.
 
-    The indexer runs, and is frozen while the backlog is published; `begun` is set at that moment.
+    The indexer runs, and is frozen while the backlog is published; `begun` is set at that moment. Where there is
+    another process to compare it with, both go on in turns, and each one's time is its own.
     """
     client, indexer = stack.client, stack.indexer
     before = (await client.stats()).indexed_seq
@@ -97,7 +103,7 @@ async def backlog(
         last = await publish(client, events)
     finally:
         indexer.resume()
-    began = time.perf_counter()
+    clock = OwnClock()
     if begun is not None:
         begun.set()
     points = [(0.0, 0.0)]
@@ -106,37 +112,40 @@ async def backlog(
         while True:
             await asyncio.sleep(_POLL_S)
             indexed = (await client.stats()).indexed_seq - before
-            points.append((time.perf_counter() - began, float(indexed)))
+            points.append((clock.now(), float(indexed)))
 
-    watching = asyncio.create_task(watch())
+    beside = [asyncio.create_task(watch())]
+    if other is not None:
+        beside.append(asyncio.create_task(in_turns(indexer, clock, other)))
     try:
         await covered(client, last)
-        seconds = time.perf_counter() - began
+        seconds = clock.now()
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
     points.append((seconds, float(len(events))))
     curve = Curve(label=f"Precedent, {label}", x=[round(at, 3) for at, _ in points], y=[count for _, count in points])
     return Ingested(len(events), seconds, curve)
 
 
-async def ingest_fresh(session: Session) -> Ingested:
-    """A backlog of texts that are all different."""
-    return await _ingest(session, texts.distinct_texts(session.sizes.backlog, _SEEDS["fresh"]), "all texts different")
+async def ingest_fresh(session: Session, other: Other) -> Ingested:
+    """A backlog of texts that are all different, in turns with another process."""
+    some = texts.distinct_texts(session.sizes.backlog, _SEEDS["fresh"])
+    return await _ingest(session, some, "all texts different", other)
 
 
-async def ingest_repeats(session: Session) -> Ingested:
-    """A backlog of which every fifth text is a repeat."""
-    return await _ingest(
-        session, texts.with_repeats(session.sizes.backlog, 0.2, _SEEDS["repeats"]), "every fifth text a repeat"
-    )
+async def ingest_repeats(session: Session, other: Other) -> Ingested:
+    """A backlog of which every fifth text is a repeat, in turns with another process."""
+    some = texts.with_repeats(session.sizes.backlog, 0.2, _SEEDS["repeats"])
+    return await _ingest(session, some, "every fifth text a repeat", other)
 
 
-async def _ingest(session: Session, some: list[str], label: str) -> Ingested:
-    session.say(f"Precedent: a backlog of {len(some)}, {label}")
+async def _ingest(session: Session, some: list[str], label: str, other: Other) -> Ingested:
+    session.say(f"Precedent: a backlog of {len(some)}, {label}, in turns with the embedder alone")
     async with running(session, "ours-ingest") as stack:
-        done = await backlog(stack, list(texts.events(some, "backlog")), label)
-    session.say(f"  {done.rate:.1f} events/s")
+        done = await backlog(stack, list(texts.events(some, "backlog")), label, other=other)
+    session.say(f"  {done.rate:.1f} events/s; the embedder alone {other.rate:.1f} texts/s")
     return done
 
 

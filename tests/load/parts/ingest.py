@@ -1,15 +1,21 @@
 """Ingest: a backlog until all of it is searchable, against the embedder alone and against the old service."""
 
+import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Final, TypeAlias
 
+from harness.child_process import ProcessFailedError
 from load import texts
 from load.contenders import old, ours
-from load.inside_process import INSIDE, run_to_end
+from load.inside_process import INSIDE, running
 from load.results import Curve, Latency, PartResult
 from load.session import Session
+from load.turns import Other
+
+Ingest: TypeAlias = Callable[[Session, Other], Awaitable[ours.Ingested]]
 
 NAME: Final = "ingest"
 OF_EMBEDDER_FRESH: Final = 0.80
@@ -22,7 +28,7 @@ _SEED: Final = 11
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """The embedder with nothing else running: texts per second, and its latency for a question."""
+    """The embedder with nothing else running in its turns: texts per second, and its latency for a question."""
 
     rate: float
     question: Latency
@@ -31,49 +37,57 @@ class Alone:
 async def measure(session: Session) -> PartResult:
     """Run it."""
     result = PartResult(name=NAME)
-    # The same work before and after, since other guests of the machine come and go.
-    first = await _embedder_alone(session)
-    fresh = await session.once("ours.ingest.fresh", ours.ingest_fresh)
-    second = await _embedder_alone(session)
-    repeats = await session.once("ours.ingest.repeats", ours.ingest_repeats)
-    third = await _embedder_alone(session)
+    distinct, alone_fresh = await session.once("ours.ingest.fresh", fresh)
+    repeats, alone_repeats = await _beside_the_embedder(session, ours.ingest_repeats)
     old_service = await session.once("old", old.measured)
-    result.figure("fresh.rate", "backlog, all texts different", fresh.rate, "events/s")
+    result.figure("fresh.rate", "backlog, all texts different", distinct.rate, "events/s")
     result.figure("repeats.rate", "backlog, every fifth text a repeat", repeats.rate, "events/s")
-    alone_fresh, alone_repeats = (first.rate + second.rate) / 2, (second.rate + third.rate) / 2
-    result.figure("embedder.fresh", "the embedder alone, before and after the first", alone_fresh, "texts/s")
-    result.figure("embedder.repeats", "the embedder alone, before and after the second", alone_repeats, "texts/s")
-    result.latency("embedder.question", "the embedder alone, one question", third.question)
+    result.figure("embedder.fresh", "the embedder alone, in turns with the first", alone_fresh.rate, "texts/s")
+    result.figure("embedder.repeats", "the embedder alone, in turns with the second", alone_repeats.rate, "texts/s")
+    result.latency("embedder.question", "the embedder alone, one question", alone_repeats.question)
     result.figure("old.rate", "old service, one add for each request", old_service.adds_rate, "events/s")
     result.figure("old.loaded_rate", "old service, eight clients adding", old_service.loaded_adds_rate, "events/s")
     result.ratio(
-        "fresh.of_embedder", "all texts different, to the embedder alone", fresh.rate / alone_fresh, OF_EMBEDDER_FRESH
+        "fresh.of_embedder",
+        "all texts different, to the embedder alone",
+        distinct.rate / alone_fresh.rate,
+        OF_EMBEDDER_FRESH,
     )
     result.ratio(
         "repeats.of_embedder",
         "every fifth text a repeat, to the embedder alone",
-        repeats.rate / alone_repeats,
+        repeats.rate / alone_repeats.rate,
         OF_EMBEDDER_REPEATS,
     )
     goal = OF_OLD_WITH_AMX if session.machine.has_amx else OF_OLD
-    result.ratio("of_old", "all texts different, to the old service", fresh.rate / old_service.adds_rate, goal)
-    result.curve("ingest", fresh.progress)
+    result.ratio("of_old", "all texts different, to the old service", distinct.rate / old_service.adds_rate, goal)
+    result.curve("ingest", distinct.progress)
     result.curve("ingest", repeats.progress)
-    for label, rate in (("the embedder alone", alone_fresh), ("old service", old_service.adds_rate)):
-        result.curve("ingest", Curve(label=label, x=[0.0, fresh.seconds], y=[0.0, rate * fresh.seconds]))
+    for label, rate in (("the embedder alone", alone_fresh.rate), ("old service", old_service.adds_rate)):
+        result.curve("ingest", Curve(label=label, x=[0.0, distinct.seconds], y=[0.0, rate * distinct.seconds]))
     return result
 
 
-async def _embedder_alone(session: Session) -> Alone:
-    """Distinct texts of a backlog, in batches of the indexer's size, none twice."""
+async def fresh(session: Session) -> tuple[ours.Ingested, Alone]:
+    """Distinct texts, and the embedder alone beside them."""
+    return await _beside_the_embedder(session, ours.ingest_fresh)
+
+
+async def _beside_the_embedder(session: Session, ingest: Ingest) -> tuple[ours.Ingested, Alone]:
+    """A backlog in turns with the embedder, which has distinct texts, in batches of the indexer's size."""
     count = session.sizes.backlog
     folder = session.room("embedder")
-    (folder / "texts.json").write_text(json.dumps(texts.distinct_texts(count, _SEED)), encoding="utf-8")
+    given = [folder / name for name in ("texts.json", "questions.json", "done", "answer.json")]
+    given[0].write_text(json.dumps(texts.distinct_texts(count, _SEED)), encoding="utf-8")
     questions = list(islice(texts.questions(_SEED), min(_QUESTIONS, session.sizes.questions)))
-    (folder / "questions.json").write_text(json.dumps(questions), encoding="utf-8")
-    session.say(f"the embedder alone: {count} texts")
-    answer = await run_to_end(
-        INSIDE / "embedder_alone.py", [folder / "texts.json", folder / "questions.json"], folder, session.say
-    )
-    session.say(f"  {count / answer['seconds']:.1f} texts/s ({answer['runtime']})")
-    return Alone(count / answer["seconds"], Latency(answer["questions"]))
+    given[1].write_text(json.dumps(questions), encoding="utf-8")
+    async with running(INSIDE / "embedder_alone.py", given, folder) as process:
+        other = Other(process, given[2], count)
+        await other.ready()
+        ingested = await ingest(session, other)
+        rate = other.rate
+        other.let_go()
+        if await asyncio.to_thread(process.wait, session.sizes.part_s) != 0:
+            raise ProcessFailedError(f"the embedder alone failed:\n{process.log_tail()}")
+    answer = json.loads(given[3].read_text(encoding="utf-8"))
+    return ingested, Alone(rate, Latency(answer["questions"]))

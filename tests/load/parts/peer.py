@@ -3,6 +3,7 @@
 from typing import Final
 
 from load.contenders import ours, peer
+from load.parts import ingest
 from load.results import Curve, PartResult
 from load.session import Session
 
@@ -15,7 +16,7 @@ async def measure(session: Session) -> PartResult:
     """Run it."""
     result = PartResult(name=NAME)
     other = await session.once("peer", peer.measured)
-    fresh = await session.once("ours.ingest.fresh", ours.ingest_fresh)
+    fresh, _ = await session.once("ours.ingest.fresh", ingest.fresh)
     asked = await session.once("ours.asked", ours.asked)
     result.figure("rate", "peer, backlog", other.rate, "events/s")
     result.latency("idle", "peer, idle", other.idle)
