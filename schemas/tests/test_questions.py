@@ -46,6 +46,21 @@ def test_unknown_field_is_refused(model: type[Question]) -> None:
     assert _refused(model, {**REQUESTS[model], "fliter": 1}) == ["fliter"]
 
 
+@pytest.mark.parametrize(
+    ("model", "value", "said"),
+    [
+        (questions.ClearRequest, {"confirm": "incidents", "al": 1}, "no such field; there are: confirm"),
+        (questions.StatsRequest, {"min_seq": 1}, "no such field; there are: none"),
+        (SearchRequest, {"text": "a", "filter": {"severity": {"least": 1}}}, "no such field; there are: min, max"),
+    ],
+)
+def test_the_fields_that_there_are_are_named(model: type[Question], value: dict[str, Any], said: str) -> None:
+    """Who misspells a field is told the names that would have been right at that place."""
+    with pytest.raises(DecodeError) as caught:
+        _ask(model, value)
+    assert [problem.message for problem in caught.value.problems] == [said]
+
+
 @pytest.mark.parametrize("model", [SearchRequest, RecurrenceRequest])
 @pytest.mark.parametrize(
     "about", [{}, {"text": "a", "id": "b"}, {"text": None}, {"id": None}, {"text": None, "id": None}]

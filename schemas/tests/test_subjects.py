@@ -120,3 +120,17 @@ def test_standing_collections_are_legal() -> None:
     """What exists from the start obeys the rule for all."""
     assert subjects.STANDING_COLLECTIONS == ("incidents", "rules")
     assert all(map(subjects.is_collection, subjects.STANDING_COLLECTIONS))
+
+
+@pytest.mark.parametrize(
+    ("subject", "template"),
+    [
+        (subjects.event_subject("incidents", "auth.brute_force"), "security.events.v1.{collection}.{kind}"),
+        (subjects.event_subject("No Collection", "?"), "security.events.v1.{collection}.{kind}"),
+        (subjects.outcome_subject("incidents"), "security.outcomes.v1.{collection}"),
+        (subjects.deletion_subject("incidents"), "security.deletions.v1.{collection}"),
+    ],
+)
+def test_templates_leave_open_what_differs(subject: str, template: str) -> None:
+    """There are three templates, whatever stands in a subject."""
+    assert subjects.log_subject_template(subject) == template

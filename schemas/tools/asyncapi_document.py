@@ -209,7 +209,10 @@ def _log_headers() -> dict[str, Any]:
         "<collection>:<id>:<128 random bits, hex>: drawn once for a publish call and kept through its retries, so that"
         " the log drops a repeated delivery and never a deliberate second publication."
     )
-    trace = {name: _header("W3C trace context; passed through unread.") for name in TRACE_HEADERS}
+    trace = {
+        name: _header("W3C trace context; the trace of what is published goes on in the indexer.")
+        for name in TRACE_HEADERS
+    }
     return _headers([], {MSG_ID_HEADER: msg_id, **trace})
 
 

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -71,7 +71,7 @@ def validate(model: type[Model], value: dict[str, Any]) -> Model:
         found = error.errors(include_url=False)
         too_long = all(one["type"] == "string_too_long" and one["loc"] == ("text",) for one in found)
         reason = DeadReason.TOO_LARGE if too_long else DeadReason.INVALID
-        raise DecodeError(reason, [_problem(one) for one in found[:_MAX_PROBLEMS]]) from error
+        raise DecodeError(reason, [_problem(model, one) for one in found[:_MAX_PROBLEMS]]) from error
 
 
 def decode_object(data: bytes) -> dict[str, Any]:
@@ -169,13 +169,24 @@ def _check_surrogates(value: dict[str, Any]) -> None:
         level = [below for parent in level for below in _below(parent)]
 
 
-def _problem(error: Any) -> FieldProblem:  # noqa: ANN401 -- pydantic's ErrorDetails is a private TypedDict
+def _problem(model: type[BaseModel], error: Any) -> FieldProblem:  # noqa: ANN401 -- pydantic's ErrorDetails is private
     path = ".".join(_shown_part(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(_fields_beside(model, error["loc"])) or "none"
+        return FieldProblem(field=path, message=f"no such field; there are: {known}")
     message = error["msg"].removeprefix("Value error, ")
     given = error.get("input")
     if error["type"] != "missing" and isinstance(given, str | int | float):
         message = f"{message} (got {_shown(given)})"
     return FieldProblem(field=path, message=message)
+
+
+def _fields_beside(model: type[BaseModel], path: tuple[str | int, ...]) -> Iterator[str]:
+    """Names of the fields that could stand where the last part of `path` does."""
+    for part in path[:-1]:
+        annotation = model.model_fields[str(part)].annotation
+        [model] = (one for one in get_args(annotation) if isinstance(one, type) and issubclass(one, BaseModel))
+    return iter(model.model_fields)
 
 
 def _shown_part(part: str | int) -> str:

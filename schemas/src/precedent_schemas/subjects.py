@@ -38,7 +38,7 @@ STANDING_COLLECTIONS: Final = (INCIDENTS, RULES)
 MSG_ID_HEADER: Final = "Nats-Msg-Id"
 """Lets the log drop a repeated delivery of one publish call."""
 TRACE_HEADERS: Final = ("traceparent", "tracestate")
-"""W3C trace context; passed through unread."""
+"""W3C trace context, from the publisher to whoever reads the log; it changes nothing else."""
 REASON_HEADER: Final = "Precedent-Reason"
 DETAIL_HEADER: Final = "Precedent-Detail"
 STREAM_SEQ_HEADER: Final = "Precedent-Stream-Seq"
@@ -131,6 +131,14 @@ def collection_of(subject: str) -> str | None:
     """The legal collection that a subject of the log names, if any."""
     tokens = subject.split(".")
     return tokens[3] if len(tokens) > 3 and is_collection(tokens[3]) else None  # noqa: PLR2004 -- prefix of three
+
+
+def log_subject_template(subject: str) -> str:
+    """A subject of the log with collection and kind left open, as in `security.events.v1.{collection}.{kind}`."""
+    for prefix in (OUTCOMES_PREFIX, DELETIONS_PREFIX):
+        if subject.startswith(prefix + "."):
+            return f"{prefix}.{{collection}}"
+    return f"{EVENTS_PREFIX}.{{collection}}.{{kind}}"
 
 
 def parse_log_subject(subject: str) -> LogSubject:

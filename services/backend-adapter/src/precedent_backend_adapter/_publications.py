@@ -1,5 +1,6 @@
 """From an event or an outcome to the exact bytes and headers that are sent."""
 
+import dataclasses
 import secrets
 import uuid
 from collections.abc import Mapping
@@ -62,6 +63,12 @@ def of_outcome(outcome: Outcome, collection: str, headers: Mapping[str, str] | N
     except DecodeError as error:
         raise invalid(error.problems) from error
     return publication
+
+
+def carrying(publication: Publication, headers: Mapping[str, str]) -> Publication:
+    """The same with `headers` of a trace beside its own; without them where they would make it too large."""
+    whole = dataclasses.replace(publication, headers={**publication.headers, **headers})
+    return whole if size(whole.payload, whole.headers) <= MAX_LOG_MESSAGE_BYTES else publication
 
 
 def check_collection(name: object) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
-from precedent_backend_adapter import _publications
+from precedent_backend_adapter import _publications, _tracing
 from precedent_backend_adapter._pipeline import Pipeline
 from precedent_backend_adapter.config import is_duration
 from precedent_backend_adapter.errors import NotDeliveredYet, invalid
@@ -71,7 +71,8 @@ class Questions(ABC):
 
     async def publish(self, event: SecurityEvent, *, headers: Mapping[str, str] | None = None) -> Receipt:
         """Publish one event."""
-        return await self._send(_publications.of_event(event, headers))
+        with _tracing.publishing(_publications.of_event(event, headers)) as publication:
+            return await self._send(publication)
 
     async def publish_many(
         self,
@@ -89,11 +90,13 @@ class Questions(ABC):
         self, outcome: Outcome, *, collection: str = INCIDENTS, headers: Mapping[str, str] | None = None
     ) -> Receipt:
         """Publish what was decided about an event."""
-        return await self._send(_publications.of_outcome(outcome, collection, headers))
+        with _tracing.publishing(_publications.of_outcome(outcome, collection, headers)) as publication:
+            return await self._send(publication)
 
     async def republish(self, pending: Publication) -> Receipt:
         """Send exactly what an earlier call could not."""
-        return await self._send(pending)
+        with _tracing.publishing(pending, anew=True) as publication:
+            return await self._send(publication)
 
     # -- questions to one collection
 
@@ -248,7 +251,8 @@ class Questions(ABC):
             )
         except DecodeError as error:
             raise invalid(error.problems) from error
-        return await self._ask(endpoint, collection, request, reply, patience)
+        with _tracing.asking(endpoint, collection):
+            return await self._ask(endpoint, collection, request, reply, patience)
 
     def _wait(self, wait: float | None, timeout: float | None, *, waits: bool) -> tuple[int | None, float | None]:
         """Milliseconds for the indexer to wait, and seconds for us: always more."""

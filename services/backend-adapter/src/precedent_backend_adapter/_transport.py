@@ -90,7 +90,7 @@ class Transport(Protocol):
             Fault: none came.
         """
 
-    async def request(self, subject: str, payload: bytes, seconds: float) -> Reply:
+    async def request(self, subject: str, payload: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
         """Send once to a service and wait for the answer.
 
         Raises:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from pydantic import BaseModel
 
-from precedent_backend_adapter import _replies
+from precedent_backend_adapter import _replies, _tracing
 from precedent_backend_adapter._delivery import deliver
 from precedent_backend_adapter._nats import NatsTransport
+from precedent_backend_adapter._publications import size
 from precedent_backend_adapter._questions import Questions
 from precedent_backend_adapter._transport import Fault, FaultKind, Transport
 from precedent_backend_adapter.config import Config, check_urls
@@ -109,11 +110,12 @@ class Precedent(Questions):
         try:
             async with asyncio.timeout_at(deadline):
                 await self._transport.ready()
-            if len(payload) > self._transport.max_payload:
-                message = f"the request has {len(payload)} bytes, the server takes {self._transport.max_payload}"
+            headers = _tracing.carried()
+            if (found := size(payload, headers)) > self._transport.max_payload:
+                message = f"the request has {found} bytes, the server takes {self._transport.max_payload}"
                 raise Fault(FaultKind.TOO_LARGE, message)
             left = deadline - asyncio.get_running_loop().time()
-            answer = await self._transport.request(subject, payload, seconds=max(left, 0.001))
+            answer = await self._transport.request(subject, payload, headers, seconds=max(left, 0.001))
         except TimeoutError as error:
             raise Unavailable(f"no connection to NATS within {seconds:g} s: is the server running?") from error
         except Fault as fault:

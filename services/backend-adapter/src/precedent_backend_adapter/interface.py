@@ -46,7 +46,8 @@ class PrecedentClient(Protocol):
 
         Args:
             event: the event.
-            headers: a trace carrier; its `traceparent` and `tracestate` are sent, anything else is left out.
+            headers: a trace carrier; its `traceparent` and `tracestate` are sent, anything else is left out. Without
+                one, the context of the span in hand is sent, where OpenTelemetry traces.
 
         Raises:
             NotDelivered: the log certainly does not have it.

@@ -72,7 +72,7 @@ class FakeLog:
             raise Fault(FaultKind.CUT, "cut")
         return Ack(known.index(headers["Nats-Msg-Id"]) + 1 if duplicate else len(self.stored), duplicate)
 
-    async def request(self, subject: str, payload: bytes, seconds: float) -> Reply:
+    async def request(self, subject: str, payload: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
         """Answer with what was set."""
         self.asked.append(payload)
         assert self.answer is not None

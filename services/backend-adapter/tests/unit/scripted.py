@@ -20,7 +20,7 @@ class Sent:
 
     subject: str
     payload: bytes
-    headers: Mapping[str, str] | None
+    headers: Mapping[str, str]
     seconds: float
 
 
@@ -47,9 +47,9 @@ class ScriptedTransport:
         assert isinstance(step, Ack), step
         return step
 
-    async def request(self, subject: str, payload: bytes, seconds: float) -> Reply:
+    async def request(self, subject: str, payload: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
         """Take the next step."""
-        step = self._next(Sent(subject, payload, None, seconds))
+        step = self._next(Sent(subject, payload, dict(headers), seconds))
         assert isinstance(step, Reply), step
         return step
 

@@ -65,14 +65,14 @@ class NatsTransport:
         now = self._connection
         return await now.call(subject, f"publish on {subject}", now.publish(subject, payload, headers, seconds))
 
-    async def request(self, subject: str, payload: bytes, seconds: float) -> Reply:
+    async def request(self, subject: str, payload: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
         """Send once to a service and wait so many `seconds` for the answer.
 
         Raises:
             Fault: none came.
         """
         now = self._connection
-        return await now.call(subject, f"request on {subject}", now.request(subject, payload, seconds))
+        return await now.call(subject, f"request on {subject}", now.request(subject, payload, headers, seconds))
 
     async def close(self) -> None:
         """Leave for good; what is in flight fails."""

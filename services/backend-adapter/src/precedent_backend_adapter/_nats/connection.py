@@ -191,8 +191,8 @@ class Connection:
         ack = await self._log.publish(subject, payload, timeout=seconds, headers=dict(headers))
         return Ack(ack.seq, bool(ack.duplicate))
 
-    async def request(self, subject: str, payload: bytes, seconds: float) -> Reply:
-        message = await self._client.request(subject, payload, timeout=seconds)
+    async def request(self, subject: str, payload: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
+        message = await self._client.request(subject, payload, timeout=seconds, headers=dict(headers) or None)
         return Reply(message.data, message.headers or {})
 
     async def close(self) -> None:

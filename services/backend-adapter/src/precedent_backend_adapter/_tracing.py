@@ -1,0 +1,48 @@
+# ruff: noqa: PLC0415 -- a backend that does not trace neither needs OpenTelemetry nor pays for it
+"""Each call as a span where the application traces, and nothing at all where it does not.
+
+Who traces has imported OpenTelemetry before anything is published or asked: where nobody has, nothing is imported
+here either.
+"""
+
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+
+from precedent_backend_adapter.receipts import Publication
+from precedent_schemas.catalogue import Endpoint
+
+
+def publishing(publication: Publication, *, anew: bool = False) -> AbstractContextManager[Publication]:
+    """A span around the sending of `publication`; it gives what is to be sent.
+
+    That has the context of the span in its headers, unless it has one already (its caller's), or goes out `anew`: then
+    it is sent as it is.
+    """
+    if not _is_traced():
+        return nullcontext(publication)
+    from precedent_backend_adapter import _spans
+
+    return _spans.publishing(publication, anew=anew)
+
+
+def asking(endpoint: Endpoint, collection: str | None) -> AbstractContextManager[None]:
+    """A span around one question and its answer."""
+    if not _is_traced():
+        return nullcontext()
+    from precedent_backend_adapter import _spans
+
+    return _spans.asking(endpoint, collection)
+
+
+def carried() -> Mapping[str, str]:
+    """The headers that carry the context of the span in hand; none where nobody traces."""
+    if not _is_traced():
+        return {}
+    from precedent_backend_adapter import _spans
+
+    return _spans.carried()
+
+
+def _is_traced() -> bool:
+    return "opentelemetry.trace" in sys.modules
