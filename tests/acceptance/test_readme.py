@@ -80,6 +80,11 @@ def test_every_target_named_exists() -> None:
             assert named <= targets, f"{document.relative_to(ROOT)} names {sorted(named - targets)}"
 
 
+def test_every_document_is_listed() -> None:
+    """Each page of docs stands in the README's table: nobody looks for what they do not know of."""
+    assert [path.name for path in sorted((ROOT / "docs").glob("*.md")) if f"](docs/{path.name})" not in README] == []
+
+
 def test_every_link_leads_somewhere() -> None:
     """Each relative link of the documents leads to a file or folder that is there."""
     documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/**/README.md")]
