@@ -205,7 +205,7 @@ async def test_down_and_up_again_loses_nothing(project: ComposeProject, preceden
 async def test_a_lost_index_is_rebuilt_from_the_log(
     project: ComposeProject, precedent: Precedent, nats_port: int
 ) -> None:
-    """Without its volume the indexer begins a new index and fills it from the log, unasked."""
+    """Without its volume the indexer begins the index anew, under its name, and fills it from the log, unasked."""
     events = some_events(50)
     await publish(precedent, events)
     await are_found(precedent, events)
@@ -213,6 +213,6 @@ async def test_a_lost_index_is_rebuilt_from_the_log(
     project.down()
     project.remove_volume("chromadb-data")
     project.up()
-    assert index_uuid(project) != before
+    assert index_uuid(project) == before
     async with Precedent.connect(f"nats://127.0.0.1:{nats_port}") as anew:
         await are_found(anew, events)

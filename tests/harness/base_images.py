@@ -2,6 +2,8 @@
 
 A stand-in carries the real image's name and offers what the Dockerfiles and the compose file use of it: Debian with
 its own Python in the places of `python:3.11-slim-bookworm`, and nats-server with a `wget` in those of `nats:…-alpine`.
+Of the images of profiles, nats-box and Prometheus are stood in for where this machine has their program (`make
+nats-cli`; Debian's package prometheus); Grafana is not.
 It also carries this machine's certificate authorities and the settings of its pip, as far as they mean anything in a
 container, so that a build inside reaches the package index that this machine reaches.
 """
@@ -34,12 +36,15 @@ _BUILD_SECONDS = 900.0
 _CONNECT_SECONDS = 5.0
 _REGISTRY_PORT = 443
 
+# What `make nats-cli` builds.
+_NATS_COMMAND = Path(__file__).parents[2] / "build/bin/nats"
+
 # Paths of this machine, which a container does not have.
 _LOCAL_PIP_SETTINGS = {"find-links", "cert", "client-cert", "cache-dir", "log", "target", "prefix", "no-index"}
 
 
 def ensure_base_images(engine: Engine, versions: Mapping[str, str], folder: Path) -> list[str]:
-    """Make sure that the engine has every base image, and return the names of those that are stand-ins.
+    """Have every base image, and those of the profiles that can be had; return the names of those that are stand-ins.
 
     Args:
         engine: Where they are needed.
@@ -54,8 +59,20 @@ def ensure_base_images(engine: Engine, versions: Mapping[str, str], folder: Path
         _stand_in_for_python(engine, python, folder)
     if not _is_had(engine, nats):
         _stand_in_for_nats(engine, nats, folder, python)
+    stand_in_by_name: list[tuple[str, Path | None]] = [
+        (versions["NATS_BOX_IMAGE"], _NATS_COMMAND if _NATS_COMMAND.exists() else None),
+        (versions["PROMETHEUS_IMAGE"], _found("prometheus")),
+        (versions["GRAFANA_IMAGE"], None),
+    ]
+    had = [python, nats]
+    for name, program in stand_in_by_name:
+        if _is_had(engine, name):
+            had.append(name)
+        elif program is not None:
+            _stand_in_for_program(engine, name, folder, python, program)
+            had.append(name)
     label = f'{{{{index .Config.Labels "{STAND_IN_LABEL}"}}}}'
-    return [name for name in (python, nats) if engine.docker("image", "inspect", "--format", label, name)]
+    return [name for name in had if engine.docker("image", "inspect", "--format", label, name)]
 
 
 def _is_had(engine: Engine, name: str) -> bool:
@@ -110,6 +127,27 @@ ENTRYPOINT ["nats-server"]
 """
     (root / "Dockerfile").write_text(dockerfile, encoding="utf-8")
     engine.docker("build", "--tag", name, root, timeout=_BUILD_SECONDS)
+
+
+def _stand_in_for_program(engine: Engine, name: str, folder: Path, debian: str, program: Path) -> None:
+    """Debian with one program of this machine, under its own name."""
+    root = folder / program.name
+    root.mkdir()
+    shutil.copy(program, root / program.name)
+    dockerfile = f"""\
+FROM {debian}
+COPY {program.name} /usr/local/bin/{program.name}
+RUN ln -s /bin/busybox /usr/local/bin/wget && install -d -o nobody -g nogroup /prometheus
+LABEL {STAND_IN_LABEL}={name}
+USER nobody
+"""
+    (root / "Dockerfile").write_text(dockerfile, encoding="utf-8")
+    engine.docker("build", "--tag", name, root, timeout=_BUILD_SECONDS)
+
+
+def _found(program: str) -> Path | None:
+    path = shutil.which(program)
+    return Path(path) if path else None
 
 
 def _debian_mirror() -> list[str]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
+# What the compose file has beside what always runs.
+PROFILES = ("debug", "observability")
+
 # Downloads and the model's graph, on a busy machine.
 BUILD_SECONDS = 1500.0
 
@@ -58,7 +61,8 @@ class ComposeProject:
 
     def down(self, *, volumes: bool = False) -> None:
         """Remove containers and networks, and the volumes only where asked."""
-        self.compose("down", *(["--volumes"] if volumes else []), timeout=DOWN_SECONDS)
+        profiles = [word for name in PROFILES for word in ("--profile", name)]
+        self.compose(*profiles, "down", *(["--volumes"] if volumes else []), timeout=DOWN_SECONDS)
 
     def compose(self, *args: str, timeout: float = 120.0) -> str:
         """Run a compose command and return what it printed.
