@@ -33,6 +33,9 @@ ONE_TEAM = NATS / "plans" / "one-team.toml"
 TWO_TENANTS = NATS / "plans" / "two-tenants.toml"
 TEAM = "PRECEDENT"
 
+# Seconds for whatever a busy machine should have done by then, and for as long as a question may wait for the index.
+WAIT = 60.0
+INDEX_WAIT = 30.0
 # Longer than a test may take: who waits for a timeout instead of failing at once is noticed.
 NEVER = 600.0
 PATIENT = Timeouts(connect=NEVER, publish=NEVER, publish_attempt=NEVER, question=NEVER)

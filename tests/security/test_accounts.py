@@ -6,18 +6,19 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import nats.errors
 import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 
+from closed_nats.certificates import Pair, make_authority, make_client
 from harness.indexer_process import run_indexer_command
-from precedent_backend_adapter import Misconfigured, SecurityEvent
-from security.closed_bus import NEVER, TWO_TENANTS, ClosedBus, ClosedStack, closed_bus, closed_stack
+from precedent_backend_adapter import Misconfigured, PrecedentError, SecurityEvent
+from security.closed_bus import INDEX_WAIT, NEVER, TWO_TENANTS, WAIT, ClosedBus, ClosedStack, closed_bus, closed_stack
 
 NORTH, SOUTH = "NORTH", "SOUTH"
-WAIT = 30.0
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -64,9 +65,9 @@ async def test_an_event_stays_with_its_tenant(tenants: Tenants) -> None:
         harmless = SecurityEvent(kind="auth", id="same-id", text="a backup job ended late in the south")
         there = await north_backend.publish(secret)
         here = await south_backend.publish(harmless)
-        found = await north.search("phishing", after=there, wait=WAIT)
+        found = await north.search("phishing", after=there, wait=INDEX_WAIT)
         assert [hit.event.text for hit in found.hits] == [secret.text]
-        found = await south.search("phishing", after=here, wait=WAIT)
+        found = await south.search("phishing", after=here, wait=INDEX_WAIT)
         assert [hit.event.text for hit in found.hits] == [harmless.text]
         assert (await south.collection_stats()).count == 1
 
@@ -102,4 +103,24 @@ async def test_a_certificate_is_asked_for(tenants: Tenants) -> None:
     done = await asyncio.to_thread(run_indexer_command, ["init"], settings)
     assert done.returncode == 1
     assert "NATS_CERT" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("fault", ["of another authority", "expired"])
+async def test_a_certificate_that_is_not_taken(tenants: Tenants, tmp_path: Path, fault: str) -> None:
+    """The right key with a wrong certificate opens nothing; both sides say at once which file to look at."""
+    authority = Pair(tenants.bus.directory / "tls" / "ca.pem", tenants.bus.directory / "tls" / "ca.key")
+    if fault == "of another authority":
+        authority = Pair(tmp_path / "other.pem", tmp_path / "other.key")
+        make_authority(authority)
+    wrong = Pair(tmp_path / "wrong.pem", tmp_path / "wrong.key")
+    make_client(wrong, authority, "backend", days=-1 if fault == "expired" else 1)
+    changes = {"NATS_CERT": str(wrong.cert), "NATS_KEY": str(wrong.key)}
+    with pytest.raises(PrecedentError, match=r"does the server take the certificate of tls\.cert_file"):
+        async with tenants.bus.precedent("backend", NORTH, **changes):
+            pass
+    settings = tenants.bus.settings("operator", NORTH, PRECEDENT_START_TIMEOUT_S=str(NEVER), **changes)
+    done = await asyncio.to_thread(run_indexer_command, ["init"], settings)
+    assert done.returncode == 1
+    assert f"does the server take the certificate NATS_CERT={wrong.cert}" in done.stderr
     assert "Traceback" not in done.stderr

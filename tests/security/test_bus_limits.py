@@ -9,10 +9,9 @@ from pathlib import Path
 import nats.errors
 import pytest
 
+from harness.waits import eventually
 from precedent_backend_adapter import NotDelivered, NotDeliveredReason, Precedent, SecurityEvent
-from security.closed_bus import ClosedBus, closed_bus, closed_stack, init, settled
-
-WAIT = 30.0
+from security.closed_bus import INDEX_WAIT, WAIT, ClosedBus, closed_bus, closed_stack, init, settled
 
 
 async def test_connections_of_one_publisher(team_bus: ClosedBus) -> None:
@@ -24,6 +23,13 @@ async def test_connections_of_one_publisher(team_bus: ClosedBus) -> None:
             await held.enter_async_context(team_bus.client("firewall"))
         await held.enter_async_context(team_bus.client("backend"))
 
+    async def one_more() -> None:
+        async with team_bus.client("firewall"):
+            pass
+
+    # Once the server has noticed that the others are gone.
+    await eventually(one_more, timeout=WAIT, attempt_timeout=WAIT, exceptions=nats.errors.Error)
+
 
 async def test_subscriptions_of_one_publisher(team_bus: ClosedBus) -> None:
     """The server ends a connection that hoards subscriptions."""
@@ -32,8 +38,12 @@ async def test_subscriptions_of_one_publisher(team_bus: ClosedBus) -> None:
             for n in range(17):
                 await firewall.subscribe(f"_INBOX_firewall.{n}")
             await settled(firewall)
-        assert "maximum subscriptions exceeded" in " ".join([*complaints, str(firewall.last_error)]).lower()
-        assert firewall.is_closed
+
+        def ended() -> None:
+            assert "maximum subscriptions exceeded" in " ".join([*complaints, str(firewall.last_error)]).lower()
+            assert firewall.is_closed
+
+        await eventually(ended, timeout=WAIT, attempt_timeout=INDEX_WAIT)
 
 
 async def test_payload_of_one_publisher(team_bus: ClosedBus) -> None:
@@ -42,8 +52,12 @@ async def test_payload_of_one_publisher(team_bus: ClosedBus) -> None:
         with contextlib.suppress(nats.errors.Error):
             await firewall.publish("security.events.v1.incidents.firewall", b"x" * 400_000)
             await settled(firewall)
-        assert not firewall.is_connected
-    assert "maximum payload exceeded" in team_bus.server.log_tail().lower()
+
+        def ended() -> None:
+            assert not firewall.is_connected
+            assert "maximum payload exceeded" in team_bus.server.log_tail().lower()
+
+        await eventually(ended, timeout=WAIT, attempt_timeout=INDEX_WAIT)
 
 
 async def fill(backend: Precedent) -> NotDelivered:
@@ -70,14 +84,14 @@ async def test_a_full_log_refuses_and_recovers(tmp_path: Path, team_plan: Path) 
             error = await fill(backend)
             assert error.reason is NotDeliveredReason.LOG_FULL
             assert "max" in str(error)
-            await analyst.search("first", k=1, after=first, wait=WAIT)
+            await analyst.search("first", k=1, after=first, wait=INDEX_WAIT)
             assert (await analyst.get([first.id])).events
             info = json.loads((await operator.request("$JS.API.STREAM.INFO.SECURITY_EVENTS", timeout=WAIT)).data)
             wider = json.dumps({**info["config"], "max_bytes": 10_000_000}).encode()
             changed = await operator.request("$JS.API.STREAM.UPDATE.SECURITY_EVENTS", wider, timeout=WAIT)
             assert "error" not in json.loads(changed.data)
             receipt = await backend.republish(error.pending)
-            assert (await analyst.search("x", after=receipt, wait=WAIT)).indexed_seq >= receipt.seq
+            assert (await analyst.search("x", after=receipt, wait=INDEX_WAIT)).indexed_seq >= receipt.seq
 
 
 async def test_streams_without_a_bound_are_not_made(tmp_path: Path, team_plan: Path) -> None:

@@ -11,9 +11,9 @@ import pytest_asyncio
 from harness.indexer_process import run_indexer_command
 from harness.waits import eventually
 from precedent_backend_adapter import NotDelivered, NotDeliveredReason, NotPermitted, Outcome, SecurityEvent, Verdict
-from security.closed_bus import ONE_TEAM, ClosedStack, closed_bus, closed_stack
+from security.closed_bus import INDEX_WAIT, ONE_TEAM, WAIT, ClosedStack, closed_bus, closed_stack
 
-WAIT = 30.0
+COMMAND_SECONDS = 90.0
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -39,7 +39,7 @@ async def test_publish_and_ask(stack: ClosedStack) -> None:
         receipt = await backend.publish(failed_logins("5000 failed logins for admin in 30 s", user="admin"))
         decided = Outcome(event_id=receipt.id, verdict=Verdict.TRUE_POSITIVE)
         last = await backend.publish_outcome(decided, collection=receipt.collection)
-        answer = await analyst.search("thousands of failed logins", k=1, after=last, wait=WAIT)
+        answer = await analyst.search("thousands of failed logins", k=1, after=last, wait=INDEX_WAIT)
         assert [hit.event.id for hit in answer.hits] == [receipt.id]
         assert (await analyst.recurrence(id=receipt.id)).total == 1
         assert [entry.event.id for entry in (await analyst.get([receipt.id])).events] == [receipt.id]
@@ -59,23 +59,59 @@ async def test_delete_clear_and_dead_letters(stack: ClosedStack) -> None:
     ):
         receipts = [await backend.publish(failed_logins(f"login {n}", collection=collection)) for n in range(3)]
         bad = await raw.jetstream().publish(f"security.events.v1.{collection}.auth", b"not json", timeout=WAIT)
-        await analyst.search("login", collection=collection, after=receipts[-1], wait=WAIT)
+        await analyst.search("login", collection=collection, after=receipts[-1], wait=INDEX_WAIT)
 
         assert (await operator.delete([receipts[0].id], collection=collection)).deleted == [receipts[0].id]
 
         async def dead() -> None:
             assert bad.seq in [letter.seq async for letter in operator.dead_letters()]
 
-        await eventually(dead, timeout=WAIT)
+        await eventually(dead, timeout=WAIT, attempt_timeout=INDEX_WAIT)
         assert [letter.seq for letter in (await operator.get_dead_letters([bad.seq])).dead_letters] == [bad.seq]
         [replayed] = (await operator.replay_dead_letters([bad.seq])).replayed
 
         async def dead_again() -> None:
             assert replayed.new_seq in [letter.seq async for letter in operator.dead_letters()]
 
-        await eventually(dead_again, timeout=WAIT)
+        await eventually(dead_again, timeout=WAIT, attempt_timeout=INDEX_WAIT)
         assert (await operator.drop_dead_letters([replayed.new_seq])).dropped == [replayed.new_seq]
         assert (await operator.clear(collection, confirm=collection)).deleted == 2
+
+
+async def run(stack: ClosedStack, *words: str) -> str:
+    """Run a command beside the indexer, with the operator's key; what it printed."""
+    done = await asyncio.to_thread(run_indexer_command, words, stack.bus.settings("operator"), COMMAND_SECONDS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "it is done here" not in done.stderr
+    return done.stdout
+
+
+async def test_the_operators_commands(stack: ClosedStack) -> None:
+    """With the operator's key every command beside `serve` does its work, by the indexer that runs."""
+    subject = "security.events.v1.commands.auth"
+    async with stack.bus.client("backend") as (raw, _), stack.bus.precedent("analyst") as analyst:
+        good = await raw.jetstream().publish(subject, b'{"text": "a good event", "id": "good"}', timeout=WAIT)
+        bad = [await raw.jetstream().publish(subject, text, timeout=WAIT) for text in (b"{", b"not json")]
+        question = json.dumps({"text": "x", "min_seq": good.seq, "wait_ms": 30_000}).encode()
+        async with stack.bus.client("analyst") as (asking, _):
+            await asking.request("security.index.v1.commands.search", question, timeout=WAIT)
+
+        async def listed() -> list[int]:
+            return [
+                one["seq"] for one in json.loads(await run(stack, "dead-letters", "list", "--json"))["dead_letters"]
+            ]
+
+        async def both() -> None:
+            assert {one.seq for one in bad} <= set(await listed())
+
+        await eventually(both, timeout=COMMAND_SECONDS, attempt_timeout=COMMAND_SECONDS)
+        assert "not json" in await run(stack, "dead-letters", "show", str(bad[1].seq))
+        assert "published anew" in await run(stack, "dead-letters", "replay", str(bad[0].seq))
+        await run(stack, "dead-letters", "drop", str(bad[1].seq))
+        assert not {one.seq for one in bad} & set(await listed())
+        assert json.loads(await run(stack, "rebuild", "--json"))["outcome"] == "done"
+        assert json.loads(await run(stack, "verify", "--repair", "--json"))["outcome"] == "done"
+        assert (await analyst.get(["good"], collection="commands")).missing == []
 
 
 async def test_a_deleted_consumer_is_made_again(stack: ClosedStack) -> None:
@@ -88,7 +124,7 @@ async def test_a_deleted_consumer_is_made_again(stack: ClosedStack) -> None:
         reply = await raw.request("$JS.API.CONSUMER.DELETE.SECURITY_EVENTS.indexer", timeout=WAIT)
         assert json.loads(reply.data)["success"]
         receipt = await backend.publish(failed_logins("after the consumer was gone"))
-        await analyst.search("consumer", after=receipt, wait=WAIT)
+        await analyst.search("consumer", after=receipt, wait=INDEX_WAIT)
 
 
 async def test_health_is_asked_with_the_indexers_key(stack: ClosedStack) -> None:
@@ -101,7 +137,7 @@ async def test_a_collection_is_a_border(stack: ClosedStack) -> None:
     """A publisher and an asker that are narrowed to a collection work there, and nowhere else."""
     async with stack.bus.precedent("rules-editor") as editor, stack.bus.precedent("rules-reader") as reader:
         receipt = await editor.publish(failed_logins("Lock an account after 20 failed logins", collection="rules"))
-        answer = await reader.search("lock", collection="rules", after=receipt, wait=WAIT)
+        answer = await reader.search("lock", collection="rules", after=receipt, wait=INDEX_WAIT)
         assert receipt.id in [hit.event.id for hit in answer.hits]
         with pytest.raises(NotDelivered) as caught:
             await editor.publish(failed_logins("not here", collection="incidents"))
@@ -114,7 +150,7 @@ async def test_a_source_is_a_border(stack: ClosedStack) -> None:
     """A source's key publishes events of its own kinds alone, so that the kind says who spoke, whatever they wrote."""
     async with stack.bus.precedent("firewall") as firewall, stack.bus.precedent("analyst") as analyst:
         receipt = await firewall.publish(SecurityEvent(kind="firewall.drop", text="dropped", source="firewall"))
-        await analyst.search("dropped", after=receipt, wait=WAIT)
+        await analyst.search("dropped", after=receipt, wait=INDEX_WAIT)
         for kind in ("auth", "firewalls", "ids.firewall"):
             with pytest.raises(NotDelivered) as caught:
                 await firewall.publish(SecurityEvent(kind=kind, text="forged", source="firewall"))

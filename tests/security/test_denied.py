@@ -6,6 +6,7 @@ Every timeout here is longer than a test may take, so that waiting for one would
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -174,6 +175,15 @@ async def test_tls_that_is_not_offered(team_bus: ClosedBus, plain_server: NatsSe
             pass
 
 
+async def test_tls_that_is_not_asked_for(team_bus: ClosedBus) -> None:
+    """Settings that know nothing of TLS, at a server that demands it: the authority is missing, and both say so."""
+    changes = {"NATS_URL": team_bus.server.url, "NATS_CA": ""}
+    assert "NATS_CA" in await start(team_bus, "init", **changes)
+    with pytest.raises(Misconfigured, match=r"tls\.ca_file"):
+        async with team_bus.precedent("backend", **changes):
+            pass
+
+
 async def test_an_expired_certificate(tmp_path: Path, team_plan: Path) -> None:
     """Both sides say that the server's certificate has expired, and go on no further."""
     keys = tmp_path / "keys"
@@ -190,10 +200,31 @@ async def test_an_expired_certificate(tmp_path: Path, team_plan: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "user", "subject"),
+    [
+        ("rebuild", "viewer", "security.index.v1.rebuild"),
+        ("verify", "analyst", "security.index.v1.verify"),
+        ("dead-letters list", "backend", "security.deadletters.v1.list"),
+        ("dead-letters show 1", "viewer", "security.deadletters.v1.get"),
+        ("dead-letters replay 1", "backend", "security.deadletters.v1.replay"),
+        ("dead-letters drop 1", "analyst", "security.deadletters.v1.drop"),
+    ],
+)
+async def test_a_command_that_is_denied(
+    team_bus: ClosedBus, tmp_path: Path, command: str, user: str, subject: str
+) -> None:
+    """What the operator's key is for: with another, the command says at once which subject, and does nothing itself."""
+    index = tmp_path / "chroma"
+    said = await start(team_bus, *command.split(), user=user, PRECEDENT_CHROMA_PATH=str(index))
+    assert f"may not publish on {subject}" in said
+    assert not index.exists()
+
+
+@pytest.mark.parametrize(
     ("user", "subject"),
     [
         ("backend", "$JS.API.STREAM.INFO.SECURITY_EVENTS"),
-        ("viewer", "$JS.API.STREAM.CREATE.SECURITY_EVENTS"),
+        ("viewer", "$JS.API.DIRECT.GET.SECURITY_EVENTS"),
         ("indexer", "$JS.API.STREAM.CREATE.SECURITY_EVENTS"),
     ],
 )
@@ -204,13 +235,19 @@ async def test_an_indexer_of_another_role(team_bus: ClosedBus, tmp_path: Path, u
     assert "permit" in said or "init" in said
 
 
-@pytest.fixture
-async def keys(tmp_path: Path, team_plan: Path) -> Path:
-    """A deployment of its own, with the streams made."""
-    directory = tmp_path / "keys"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, team_plan: Path) -> Path:
+    """A deployment with the streams made, for others to copy."""
+    directory = tmp_path_factory.mktemp("made") / "keys"
     with closed_bus(directory, team_plan) as bus:
-        await init(bus)
+        asyncio.run(init(bus))
     return directory
+
+
+@pytest.fixture
+def keys(made: Path, tmp_path: Path) -> Path:
+    """A deployment of its own, with the streams made."""
+    return shutil.copytree(made, tmp_path / "keys")
 
 
 @pytest.mark.parametrize("line", ['"security.index.v1.*.search q"', '"$SRV.PING"'])

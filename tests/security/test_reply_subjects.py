@@ -10,9 +10,7 @@ from nats.aio.client import Client
 
 from harness.waits import eventually
 from precedent_backend_adapter import SecurityEvent
-from security.closed_bus import ONE_TEAM, ClosedStack, closed_bus, closed_stack
-
-WAIT = 30.0
+from security.closed_bus import INDEX_WAIT, ONE_TEAM, WAIT, ClosedStack, closed_bus, closed_stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -25,7 +23,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Close
         async with closed_stack(bus, folder / "chroma") as running:
             async with bus.precedent("backend") as backend, bus.precedent("analyst") as analyst:
                 receipts = [await backend.publish(SecurityEvent(kind="auth", text=f"login {n}")) for n in range(3)]
-                await analyst.search("login", after=receipts[-1], wait=WAIT)
+                await analyst.search("login", after=receipts[-1], wait=INDEX_WAIT)
             yield running
 
 
@@ -73,7 +71,7 @@ async def test_an_acknowledgement_starts_nothing(stack: ClosedStack, verb: str) 
         await backend.publish("security.events.v1.incidents.auth", event, reply=f"security.index.v1.{verb}")
         ack = await backend.jetstream().publish("security.events.v1.incidents.auth", event, timeout=WAIT)
         wanted = json.dumps({"text": "x", "min_seq": ack.seq, "wait_ms": 30_000}).encode()
-        await analyst.request("security.index.v1.incidents.search", wanted, timeout=2 * WAIT)
+        await analyst.request("security.index.v1.incidents.search", wanted, timeout=WAIT)
         stats = json.loads((await analyst.request("security.index.v1.stats", timeout=WAIT)).data)
         assert stats.get("job") is None
         assert stats.get("last_job") is None
@@ -90,4 +88,4 @@ async def test_an_acknowledgement_in_the_log_is_a_dead_letter(stack: ClosedStack
             letters = [letter async for letter in operator.dead_letters() if letter.seq not in before]
             assert [(letter.subject, letter.reason) for letter in letters] == [(reply_to, "invalid")]
 
-        await eventually(refused, timeout=WAIT)
+        await eventually(refused, timeout=WAIT, attempt_timeout=INDEX_WAIT)

@@ -111,8 +111,8 @@ PUBLISH: dict[str, frozenset[str]] = {
     f"$JS.API.DIRECT.GET.{LOG}": only(INDEXER, IMPORTER, AUDITOR),
     f"$JS.API.DIRECT.GET.{DEAD}": only(INDEXER, AUDITOR),
     f"$JS.API.DIRECT.GET.{LOG}.security.events.v1.incidents.auth": NOBODY,
-    f"$JS.API.STREAM.MSG.GET.{LOG}": only(IMPORTER, AUDITOR),
-    f"$JS.API.STREAM.MSG.GET.{DEAD}": only(AUDITOR),
+    f"$JS.API.STREAM.MSG.GET.{LOG}": only(INDEXER, IMPORTER, AUDITOR),
+    f"$JS.API.STREAM.MSG.GET.{DEAD}": only(INDEXER, AUDITOR),
     f"$JS.API.CONSUMER.MSG.NEXT.{LOG}.indexer": only(INDEXER),
     f"$JS.API.CONSUMER.MSG.NEXT.{LOG}.other": NOBODY,
     f"$JS.ACK.{LOG}.indexer.1.2.3.1700000000000000000.0": only(INDEXER),
@@ -169,7 +169,7 @@ PUBLISH: dict[str, frozenset[str]] = {
     "$JS.FC.SECURITY_EVENTS.indexer.x": NOBODY,
     "$KV.somebody-elses.key": NOBODY,
     # -- the server itself
-    "$SYS.REQ.USER.INFO": only(INDEXER),
+    "$SYS.REQ.USER.INFO": only(INDEXER) | LOOKING,
     "$SYS.REQ.ACCOUNT.PING.CONNZ": NOBODY,
     "$SYS.REQ.SERVER.PING": NOBODY,
     # -- answers that nobody has asked for

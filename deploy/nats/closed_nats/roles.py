@@ -144,6 +144,8 @@ _LOOK: Final = (
     *(f"$SRV.{verb}{of}" for verb in DISCOVERY for of in ("", f".{SERVICE}", f".{SERVICE}.*")),
     catalogue.STATS.subject,
     catalogue.COLLECTION_STATS.subject,
+    # What may I do? So that `nats account info` says it.
+    "$SYS.REQ.USER.INFO",
 )
 _OPERATE: Final = (
     *_each(("STREAM.CREATE", "STREAM.UPDATE")),
@@ -163,7 +165,7 @@ _OPERATE: Final = (
     ),
 )
 _INDEXER_PUBLISHES: Final = (
-    *_each(("STREAM.INFO", "DIRECT.GET", "STREAM.MSG.DELETE")),
+    *_each(("STREAM.INFO", "DIRECT.GET", "STREAM.MSG.GET", "STREAM.MSG.DELETE")),
     *_each(("STREAM.PURGE",), (EVENTS_STREAM,)),
     *_of_consumer("INFO", "CREATE", "DELETE", "MSG.NEXT"),
     # Said outright, since the permission to respond ends after a while, and work may take longer.

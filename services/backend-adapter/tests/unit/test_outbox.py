@@ -324,14 +324,19 @@ async def test_nobody_else_may_read_it(path: Path, log: FakeLog) -> None:
 
 
 async def test_nothing_of_a_delivered_event_stays_on_disk(path: Path, log: FakeLog) -> None:
-    """What was delivered is overwritten, so that an erased event is not found in an outbox."""
+    """What was delivered is overwritten while the client goes on, so that an erased event is not found in an outbox."""
+
+    def is_there() -> bool:
+        return b"unmistakable" in b"".join(one.read_bytes() for one in path.parent.iterdir())
+
     log.connected.clear()
     async with client(log, path) as precedent:
         await precedent.publish(event("a", text="unmistakable words"))
-        assert b"unmistakable" in b"".join(one.read_bytes() for one in path.parent.iterdir())
+        assert is_there()
         log.connected.set()
         await precedent.flush()
-    assert b"unmistakable" not in b"".join(one.read_bytes() for one in path.parent.iterdir())
+        await eventually(lambda: not is_there())
+    assert not is_there()
 
 
 async def test_a_full_disk_refuses_and_recovers(path: Path, log: FakeLog) -> None:
@@ -424,6 +429,7 @@ async def test_a_disk_that_hangs_holds_up_no_one_else(path: Path, log: FakeLog) 
             await precedent.publish(event("a"))
         hanging.set()
         await stuck
+        await precedent.flush()
     assert log.ids == ["a"]
 
 

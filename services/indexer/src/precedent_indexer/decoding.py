@@ -73,6 +73,21 @@ def decode(message: LogMessage) -> Operation | Refusal:
     raise AssertionError(f"a subject of the log that nobody decodes: {subject}")
 
 
+def named_event(message: LogMessage) -> tuple[str, str] | None:
+    """Collection and id of the event that a message is about, refused or not; None where that cannot be read."""
+    try:
+        subject, body = parse_log_subject(message.subject), codec.decode_object(message.data)
+    except Exception:  # noqa: BLE001 -- whatever it is, it is about this message alone
+        return None
+    if isinstance(subject, EventSubject):
+        event_id = body.get("id", f"{SEQ_ID_PREFIX}{message.seq}")
+    elif isinstance(subject, OutcomeSubject):
+        event_id = body.get("event_id")
+    else:
+        return None
+    return (subject.collection, event_id) if isinstance(event_id, str) else None
+
+
 def _stored(message: LogMessage, subject: EventSubject, body: EventBody) -> StoredEvent:
     """The event whole: every default filled in, the same on every redelivery and every rebuild."""
     return StoredEvent(

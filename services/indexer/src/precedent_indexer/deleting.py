@@ -5,7 +5,7 @@ from typing import Final
 
 from precedent_indexer.decoding import Delete
 from precedent_indexer.embedding import Embedding
-from precedent_indexer.ports import Log, VectorStore, Writes
+from precedent_indexer.ports import DeadLetters, Log, VectorStore, Writes
 from precedent_indexer.records import OutcomeRecord
 from precedent_indexer.removals import Removals
 from precedent_indexer.residue import Residue
@@ -26,6 +26,7 @@ class Deleter:
         store: VectorStore,
         embedding: Embedding,
         source: Log,
+        dead_letters: DeadLetters,
         workers: Workers,
         vectors: VectorFile | None,
         residue: Residue | None,
@@ -34,6 +35,7 @@ class Deleter:
         self._store = store
         self._embedding = embedding
         self._source = source
+        self._dead_letters = dead_letters
         self._workers = workers
         self._vectors = vectors
         self._residue = residue
@@ -63,10 +65,15 @@ class Deleter:
         outcomes = await self._workers.write(self._store.outcomes, deletion.collection, ids)
         held = {seq for row in rows.values() for seq in row.seqs}
         held |= {seq for record in outcomes.values() for seq in record.seqs}
-        doomed = sorted(seq for seq in held if seq < deletion.seq)
+        # What was refused holds the bytes of an event as well, in the log and beside it.
+        await self._dead_letters.refresh()
+        refused = [seq for seq in self._dead_letters.about(deletion.collection, ids) if seq < deletion.seq]
+        doomed = sorted(seq for seq in {*held, *refused} if seq < deletion.seq)
         for start in range(0, len(doomed), _ERASE_PART):
             await self._source.erase(doomed[start : start + _ERASE_PART])
             alive()
+        for seq in refused:
+            await self._dead_letters.remove(seq)
         # What is newer than the deletion stays: the log may be applied anew from before it.
         events = [one for one, row in rows.items() if row.seq < deletion.seq]
         decided = [one for one, record in outcomes.items() if record.seq < deletion.seq]

@@ -1,6 +1,7 @@
 """The verbs `delete` and `clear`: a deletion is first in the log, then applied, then answered."""
 
 import contextlib
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -15,6 +16,8 @@ from precedent_schemas.limits import REPLY_SHARE_OF_MAX_PAYLOAD
 _REPLY_MARGIN_BYTES: Final = 64
 _PATIENCE_S: Final = 30.0
 """Seconds for the index to reach the deletion; behind a long backlog, it is applied later all the same."""
+_TOGETHER: Final = 64
+"""Ids of one part of a deletion. Each message of theirs takes the server some 10 ms to overwrite, and the log waits."""
 
 
 class Remover:
@@ -30,8 +33,15 @@ class Remover:
         await self._must_exist(collection)
         ids = list(dict.fromkeys(request.ids))
         self._must_fit(ids)
-        removed = await self._publish_and_await(collection, Deletion(ids=ids))
-        gone = removed if isinstance(removed, list) else []
+        gone: list[str] = []
+        until = time.monotonic() + _PATIENCE_S
+        left = ids
+        while left:
+            # What is published meanwhile is indexed between two parts. The last may be large: nobody waits for it.
+            part = left[:_TOGETHER] if time.monotonic() < until else left
+            left = left[len(part) :]
+            removed = await self._publish_and_await(collection, Deletion(ids=part), until)
+            gone += removed if isinstance(removed, list) else []
         return answers.DeleteReply(deleted=gone, missing=[one for one in ids if one not in set(gone)])
 
     async def clear(self, collection: str, request: questions.ClearRequest) -> answers.ClearReply:
@@ -43,7 +53,7 @@ class Remover:
                 f"confirm is {request.confirm!r}, the collection is {collection!r}: nothing was removed",
                 [FieldProblem(field="confirm", message="must be the name of the collection")],
             )
-        removed = await self._publish_and_await(collection, Deletion(all=True))
+        removed = await self._publish_and_await(collection, Deletion(all=True), time.monotonic() + _PATIENCE_S)
         return answers.ClearReply(deleted=removed if isinstance(removed, int) else 0)
 
     def _must_fit(self, ids: list[str]) -> None:
@@ -64,10 +74,10 @@ class Remover:
             await self._view.progress.reach((await self._view.source.state()).last_seq, _PATIENCE_S)
         await self._view.must_exist(collection)
 
-    async def _publish_and_await(self, collection: str, deletion: Deletion) -> list[str] | int | None:
+    async def _publish_and_await(self, collection: str, deletion: Deletion, until: float) -> list[str] | int | None:
         with contextlib.suppress(JetStreamRefused):
             seq = await self._view.source.publish_deletion(collection, deletion)
-            if not await self._view.progress.reach(seq, _PATIENCE_S):
+            if not await self._view.progress.reach(seq, max(0.0, until - time.monotonic())):
                 raise QuestionFailed(
                     ErrorReason.NOT_INDEXED_YET,
                     f"the deletion is in the log as {seq} and will be applied, but the index is still at "
@@ -83,5 +93,6 @@ class Remover:
             return self._applier.removed_by(seq)
         raise QuestionFailed(
             ErrorReason.UNAVAILABLE,
-            "the log does not take the deletion (is it full?): nothing was removed; raise its max_bytes and ask again",
+            "the log does not take the deletion (is it full?): nothing was removed for it; raise its max_bytes and ask "
+            "again",
         )

@@ -2,6 +2,8 @@
 
 import base64
 import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from fakes.bus import FakeBus
@@ -100,6 +102,23 @@ async def test_what_is_removed_is_forgotten() -> None:
     assert (bus.gone, await letters.count()) == ({2}, 2)
 
 
+async def test_which_events_they_are_about() -> None:
+    """An id is found where it can be read, in its own collection, for events and outcomes; no longer when removed."""
+    letters = JetStreamDeadLetters(DeadBus(), CREATED)
+    outcomes, other = "security.outcomes.v1.incidents", "security.events.v1.rules.auth"
+    await letters.put(message(17, b'{"id": "a", "severity": 9}'), NO)
+    await letters.put(message(18, b'{"event_id": "a", "verdict": "?"}', subject=outcomes), NO)
+    await letters.put(message(19, b'{"text": 1}'), NO)
+    await letters.put(message(20, b'{"id": "a"}', subject=other), NO)
+    await letters.put(message(21, b'{"id": ["a"]}'), NO)
+    await letters.put(message(22, b'"a"'), NO)
+    await letters.refresh()
+    assert letters.about("incidents", ["a"]) == [17, 18]
+    assert letters.about("incidents", ["seq-19", "b"]) == [19]
+    await letters.remove(17)
+    assert letters.about("incidents", ["a"]) == [18]
+
+
 async def test_what_somebody_else_put_there_hurts_nobody() -> None:
     """Messages without our headers, or with nonsense in them, are passed over or shown as far as they go."""
     bus = DeadBus()
@@ -113,6 +132,25 @@ async def test_what_somebody_else_put_there_hurts_nobody() -> None:
     letter = await letters.letter(5)
     assert letter is not None
     assert (letter.reason, letter.headers, letter.deliveries) == (DeadReason.UNPROCESSABLE, {}, 0)
+
+
+async def test_dead_letters_of_a_log_that_was_put_back_still_count() -> None:
+    """Put back from a backup it is a new one to its server, but began before that: nothing is refused twice."""
+    bus = DeadBus()
+    await JetStreamDeadLetters(bus, CREATED).put(message(17, b"{"), NO)
+    began = datetime(2026, 1, 2, tzinfo=UTC)
+    letters = JetStreamDeadLetters(bus, "2026-02-01T00:00:00Z", began)
+    await letters.put(message(17, b"{"), NO)
+    assert letters.refusals() == {17: NO}
+    assert len(bus.stored) == 1
+    later = datetime(2026, 2, 2, tzinfo=UTC)
+    assert len(await refusals_of(JetStreamDeadLetters(bus, "2026-01-30T00:00:00Z", later))) == 1
+
+
+async def refusals_of(letters: JetStreamDeadLetters) -> Mapping[int, Refusal]:
+    """What a process that has just started knows."""
+    await letters.refresh()
+    return letters.refusals()
 
 
 async def test_dead_letters_of_an_older_log_mean_nothing_now() -> None:

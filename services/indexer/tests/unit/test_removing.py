@@ -55,6 +55,39 @@ async def test_delete_names_what_is_gone_and_what_was_not_there(indexer: FakeInd
     assert (again.deleted, again.missing) == ([], ["a"])
 
 
+async def test_a_large_deletion_goes_in_parts(indexer: FakeIndexer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part is in the log behind what was published while the one before it was applied."""
+    monkeypatch.setattr(removing, "_TOGETHER", 2)
+    publish_deletion = indexer.log.publish_deletion
+
+    async def publishing(collection: str, deletion: Deletion) -> int:
+        seq = await publish_deletion(collection, deletion)
+        indexer.log.publish_event({"text": "meanwhile", "id": f"m-{seq}"})
+        return seq
+
+    monkeypatch.setattr(indexer.log, "publish_deletion", publishing)
+    reply = await remover_of(indexer).delete(C, DeleteRequest(ids=["c", "no", "a", "b", "neither"]))
+    assert (reply.deleted, reply.missing) == (["c", "a", "b"], ["no", "neither"])
+    assert sorted(indexer.log.history) == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert sorted(indexer.log.messages) == [4, 5, 6, 7, 8, 9]
+    await indexer.progress.reach(9, 5)
+    assert sorted(indexer.store.contents(C)[0]) == ["m-4", "m-6", "m-8"]
+
+
+async def test_a_deletion_that_takes_too_long_is_in_the_log_as_a_whole(
+    indexer: FakeIndexer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When nobody waits any longer, the rest is one deletion, and the answer says that it will be applied."""
+    monkeypatch.setattr(removing, "_TOGETHER", 1)
+    monkeypatch.setattr(removing, "_PATIENCE_S", 0)
+    with pytest.raises(QuestionFailed, match="will be applied") as failed:
+        await remover_of(indexer).delete(C, DeleteRequest(ids=["a", "b", "c"]))
+    assert failed.value.code == 504
+    assert indexer.log.last_seq == 4
+    assert await indexer.progress.reach(4, 5)
+    assert indexer.store.count(C) == 0
+
+
 async def test_clear_takes_everything_and_needs_the_name(indexer: FakeIndexer) -> None:
     """Without the collection's own name nothing happens; with it, all of its events are gone and counted."""
     with pytest.raises(QuestionFailed, match="nothing was removed") as failed:

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Mapping, MutableMapping
 from typing import Final
 
@@ -23,6 +25,8 @@ _WINDOW_BYTES: Final = 1024 * 1024
 """Most bytes that do: on a slow link the last of them must still arrive within the time of an attempt."""
 _AGAIN_S: Final = 300.0
 """Between two attempts of what was set aside: limits and permissions are corrected by people."""
+_SCRUB_EVERY_S: Final = 1.0
+"""Between two times that what was delivered is overwritten: each costs two flushes to disk."""
 _OF_THE_MESSAGE: Final = (FaultKind.TOO_LARGE, FaultKind.NOT_PERMITTED, FaultKind.REJECTED)
 """Stands against one message and not against those behind it; everything else stands against all."""
 
@@ -53,6 +57,9 @@ class Courier:
         self._fates = fates
         self._more = asyncio.Event()
         self._empty = asyncio.Event()
+        # Also whoever had the file before may have left something.
+        self._to_scrub = True
+        self._scrubbed_at = -math.inf
 
     def wake(self) -> None:
         """There is more to deliver."""
@@ -104,9 +111,29 @@ class Courier:
         if not held:
             if not self._more.is_set():
                 self._empty.set()
-            await self._more.wait()
+            await self._rest()
             return None
         return await self._deliver(held)
+
+    async def _rest(self) -> None:
+        """Wait until there is more; at a moment of it, have what was delivered overwritten."""
+        if self._to_scrub:
+            due = self._scrubbed_at + _SCRUB_EVERY_S - time.monotonic()
+            try:
+                async with asyncio.timeout(max(0.0, due)):
+                    await self._more.wait()
+            except TimeoutError:
+                await self._scrub()
+        await self._more.wait()
+
+    async def _scrub(self) -> None:
+        self._scrubbed_at = time.monotonic()
+        try:
+            await self._store.do(lambda store: store.scrub())
+        except StoreError as error:
+            _LOG.warning("%s", error)
+        else:
+            self._to_scrub = False
 
     async def _deliver(self, held: list[Held]) -> str | None:
         try:
@@ -171,6 +198,7 @@ class Courier:
         # duplicate window be stored again.
         for pause in pauses(self._backoff):
             try:
+                self._to_scrub = True
                 await self._store.do(lambda store: store.settle(delivered, refused))
             except StoreError as error:
                 self._tell(str(error))

@@ -163,6 +163,15 @@ class Store:
         self._set_aside = 0
         return dropped
 
+    def scrub(self) -> None:
+        """Overwrite what was delivered also where it was written first, in the write-ahead log beside the file.
+
+        Raises:
+            StoreError: it could not be; it can be tried again.
+        """
+        with self._translated("scrubbed"):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
     def status(self) -> OutboxStatus:
         """What is in it.
 

@@ -6,11 +6,14 @@ a message that is refused again, on a rebuild, is not written again, and callers
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from precedent_indexer.adapters.jetstream_log import next_message, parse_time, read_stream
 from precedent_indexer.adapters.nats_io import Bus
+from precedent_indexer.decoding import named_event
 from precedent_indexer.errors import DeadLettersRefused, JetStreamRefused
 from precedent_indexer.ports import LogMessage, Refusal
 from precedent_schemas import subjects
@@ -31,13 +34,20 @@ _GONE: Final = frozenset({10037, 10043})
 class JetStreamDeadLetters:
     """Where refused messages go, and where they are found again."""
 
-    def __init__(self, bus: Bus, log_created: str) -> None:
-        """`log_created`: dead letters from before that moment are of an older log, whose sequences mean nothing now."""
+    def __init__(self, bus: Bus, log_created: str, log_began_at: datetime | None = None) -> None:
+        """Dead letters from before the log are of an older one, whose sequences mean nothing now.
+
+        Args:
+            bus: the connection.
+            log_created: when the log was created.
+            log_began_at: when it stored its first message: earlier than that where it was put back from a backup.
+        """
         self._bus = bus
         self._log_created = log_created
-        self._since = parse_time(log_created)
+        self._since = min(parse_time(log_created), log_began_at or parse_time(log_created))
         self._of_original: dict[int, list[int]] = {}
         self._refusals: dict[int, Refusal] = {}
+        self._events: dict[int, tuple[str, str]] = {}
         self._read_up_to = 0
 
     async def put(self, message: LogMessage, refusal: Refusal) -> None:
@@ -97,11 +107,19 @@ class JetStreamDeadLetters:
                 self._refusals[original] = Refusal(
                     _reason(letter.headers), _header(letter.headers, subjects.DETAIL_HEADER)
                 )
+                subject = _header(letter.headers, subjects.SUBJECT_HEADER)
+                if event := named_event(replace(letter, seq=original, subject=subject)):
+                    self._events[original] = event
         self._read_up_to = max(self._read_up_to, last)
 
     def refusals(self) -> Mapping[int, Refusal]:
         """Why each original was refused, by its sequence."""
         return self._refusals
+
+    def about(self, collection: str, ids: Collection[str]) -> list[int]:
+        """Originals that name one of these events, as far as they can be read, oldest first."""
+        wanted = {(collection, one) for one in ids}
+        return sorted(original for original, event in self._events.items() if event in wanted)
 
     def originals(self) -> list[int]:
         """Sequences of the originals that have a dead letter, newest first."""
@@ -130,6 +148,7 @@ class JetStreamDeadLetters:
         for original in originals:
             self._of_original.pop(original, None)
             self._refusals.pop(original, None)
+            self._events.pop(original, None)
 
     async def _state(self) -> dict[str, int]:
         info = await self._bus.api(f"STREAM.INFO.{subjects.DEAD_LETTERS_STREAM}")
