@@ -10,13 +10,17 @@ from typing import Any, Final
 import structlog
 from pydantic import BaseModel
 
+from precedent_indexer import tracing
+from precedent_indexer.courtesy import QUESTIONS
 from precedent_indexer.errors import ConsumerGone, Fault, QuestionFailed
 from precedent_indexer.fitting import encoded
+from precedent_indexer.metrics import Metrics, unheard
 from precedent_indexer.ports import Packet, Tally
 from precedent_schemas import codec
-from precedent_schemas.catalogue import Endpoint
+from precedent_schemas.catalogue import CLEAR, DELETE, Endpoint
 from precedent_schemas.failures import DeadReason, ErrorReason, ascii_detail
 from precedent_schemas.subjects import (
+    COLLECTION_PATTERN,
     SERVICE_ERROR_CODE_HEADER,
     SERVICE_ERROR_HEADER,
     UNTRUSTED_HEADER,
@@ -33,6 +37,10 @@ Wait = Callable[[int, int], Awaitable[None]]
 _MOST_AWAITING: Final = 4_096
 """Questions that may wait for the index to cover a sequence."""
 _COLLECTION_TOKEN: Final = 3
+_ANSWERED: Final = 200
+"""In the place of an error's code, for who counts."""
+_WAIT_FOR_THE_LOG: Final = frozenset({DELETE.name, CLEAR.name})
+"""Verbs that wait until the log is applied up to what they have put there: writing must not wait for them in turn."""
 _YIELD_S: Final = 0.25
 """Seconds that work in the background waits for questions at most: they come first, it comes nevertheless."""
 
@@ -50,7 +58,8 @@ class _Shift:
         self.busy += 1
         self.idle.clear()
         try:
-            return await self.verbs[endpoint.name](collection, request)
+            with contextlib.nullcontext() if endpoint.name in _WAIT_FOR_THE_LOG else QUESTIONS.asking():
+                return await self.verbs[endpoint.name](collection, request)
         finally:
             self.busy -= 1
             if not self.busy:
@@ -66,25 +75,42 @@ class Door:
         *,
         reply: Reply,
         wait_until_covered: Wait,
+        foresee: Callable[[BaseModel], None] = lambda _request: None,
         max_payload: Callable[[], int],
         at_once: int,
         waiting: int,
+        metrics: Metrics | None = None,
     ) -> None:
-        """`verbs` by the name of their endpoint; `at_once` questions are worked on, `waiting` more may wait."""
+        """`verbs` by the name of their endpoint; `at_once` questions are worked on, `waiting` more may wait.
+
+        `foresee` may begin what a question needs while it waits for the index to cover a sequence.
+        """
         self._shift = _Shift(verbs)
         self._reply = reply
         self._wait_until_covered = wait_until_covered
+        self._foresee = foresee
+        self._at_once = at_once
         self._max_payload = max_payload
         self._slots = asyncio.Semaphore(at_once)
         self._most = at_once + waiting
         self._tasks: set[asyncio.Task[None]] = set()
         self._awaiting = 0
+        self._metrics = metrics or unheard()
+
+    @property
+    def working(self) -> int:
+        """Questions that are worked on, or wait for their turn."""
+        return len(self._tasks) - self._awaiting
+
+    @property
+    def awaiting(self) -> int:
+        """Questions that wait for the index to cover a sequence."""
+        return self._awaiting
 
     async def take(self, endpoint: Endpoint, packet: Packet, tally: Tally) -> None:
         """Begin to answer; returns at once, so that a slow question holds up no other."""
         # Who waits for the index costs nothing but memory, so there may be many of them.
-        working = len(self._tasks) - self._awaiting
-        overloaded = working >= self._most or self._awaiting >= _MOST_AWAITING
+        overloaded = self.working >= self._most or self._awaiting >= _MOST_AWAITING
         task = asyncio.create_task(self._answer(endpoint, packet, tally, overloaded=overloaded))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -108,23 +134,29 @@ class Door:
     async def _answer(self, endpoint: Endpoint, packet: Packet, tally: Tally, *, overloaded: bool) -> None:
         begun = time.perf_counter_ns()
         headers: dict[str, str] | None = None
+        code = _ANSWERED
         try:
-            if overloaded:
-                raise QuestionFailed(
-                    ErrorReason.OVERLOADED, f"{self._most} questions are in hand already: ask again later"
-                )
-            data = await self._work(endpoint, packet)
+            with tracing.answering(endpoint, packet):
+                if overloaded:
+                    raise QuestionFailed(
+                        ErrorReason.OVERLOADED, f"{self._most} questions are in hand already: ask again later"
+                    )
+                data = await self._work(endpoint, packet)
             headers = {UNTRUSTED_HEADER: ", ".join(endpoint.untrusted)} if endpoint.untrusted else None
         except QuestionFailed as error:
             data = codec.encode(error.body())
             headers = {SERVICE_ERROR_CODE_HEADER: str(error.code), SERVICE_ERROR_HEADER: ascii_detail(error.message)}
+            code = error.code
             tally.errors += 1
             tally.last_error = f"{error.code}:{error.reason}"
         try:
             await self._reply(packet, data, headers)
         except Exception as error:  # noqa: BLE001 -- the asker may be gone; the service goes on
             log.warning("reply_not_sent", endpoint=endpoint.name, error=type(error).__name__)
-        tally.processing_ns += time.perf_counter_ns() - begun
+        took_ns = time.perf_counter_ns() - begun
+        tally.processing_ns += took_ns
+        self._metrics.questions.labels(endpoint.name, str(code)).inc()
+        self._metrics.question_seconds.labels(endpoint.name).observe(took_ns / 1e9)
 
     async def _work(self, endpoint: Endpoint, packet: Packet) -> bytes:
         """The encoded reply; every failure leaves as QuestionFailed."""
@@ -133,6 +165,8 @@ class Door:
             request = codec.decode(endpoint.request, packet.data)
             if getattr(request, "min_seq", None) is not None:
                 # Outside of the slots: who waits for the index must not keep others from asking it.
+                if self._awaiting < self._at_once:
+                    self._foresee(request)
                 self._awaiting += 1
                 try:
                     await self._wait_until_covered(request.min_seq, request.wait_ms)  # type: ignore[attr-defined]
@@ -163,7 +197,8 @@ def _collection(endpoint: Endpoint, subject: str) -> str:
         return ""
     name = subject.split(".")[_COLLECTION_TOKEN]
     if not is_collection(name):
-        raise QuestionFailed(ErrorReason.NOT_FOUND, f"collection {name[:64]!a} does not exist: no name like that can")
+        message = f"collection {name[:64]!a} does not exist: a name must match {COLLECTION_PATTERN}"
+        raise QuestionFailed(ErrorReason.NOT_FOUND, message)
     return name
 
 

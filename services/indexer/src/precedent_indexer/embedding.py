@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from precedent_indexer.errors import QuestionFailed
+from precedent_indexer.metrics import Metrics, unheard
 from precedent_indexer.model import DIMENSIONS, NAME, ModelInfo
 from precedent_indexer.ports import Embedder, Vector
 from precedent_indexer.workers import Workers
@@ -39,7 +40,8 @@ class CacheStats:
 class VectorCache:
     """The vectors of the texts used last, by a digest of the text and the model's fingerprint."""
 
-    def __init__(self, entries: int, fingerprint: str) -> None:
+    def __init__(self, entries: int, fingerprint: str, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or unheard()
         self._entries = entries
         self._salt = fingerprint.encode()
         self._vectors: OrderedDict[bytes, Vector] = OrderedDict()
@@ -57,8 +59,10 @@ class VectorCache:
         vector = self._vectors.get(key)
         if vector is None:
             self.stats.misses += 1
+            self._metrics.cache_misses.inc()
             return None
         self.stats.hits += 1
+        self._metrics.cache_hits.inc()
         self._vectors.move_to_end(key)
         return vector
 
@@ -84,14 +88,24 @@ class VectorCache:
 class Embedding:
     """Embeds events and questions."""
 
-    def __init__(self, *, events: Embedder, questions: Embedder, workers: Workers, cache_entries: int) -> None:
+    def __init__(
+        self,
+        *,
+        events: Embedder,
+        questions: Embedder,
+        workers: Workers,
+        cache_entries: int,
+        metrics: Metrics | None = None,
+    ) -> None:
         """`events` and `questions` are sessions of the same model."""
+        self._metrics = metrics or unheard()
         self._events = events
         self._questions = questions
         self._workers = workers
-        self.cache = VectorCache(cache_entries, events.model.fingerprint)
+        self.cache = VectorCache(cache_entries, events.model.fingerprint, self._metrics)
         self.model = _named(events.model, questions.model)
-        self._waiting: list[tuple[str, asyncio.Future[Vector]]] = []
+        self._asked: dict[str, asyncio.Future[Vector]] = {}
+        self._waiting: list[str] = []
         self._computing: asyncio.Task[None] | None = None
         self._no_questions = asyncio.Event()
         self._no_questions.set()
@@ -112,7 +126,8 @@ class Embedding:
                 found[text] = vector
         for part in _slices(unknown):
             await self._let_questions_pass()
-            vectors = await self._workers.embed(self._events.embed, part)
+            with self._metrics.embedding_seconds.labels("events").time():
+                vectors = await self._workers.embed(self._events.embed, part)
             for text, vector in zip(part, vectors, strict=True):
                 self.cache.put(text, vector)
                 found[text] = vector
@@ -126,14 +141,24 @@ class Embedding:
     async def of_question(self, text: str) -> Vector:
         """The vector of one question."""
         known = self.cache.get(text)
-        if known is not None:
-            return known
-        answer: asyncio.Future[Vector] = asyncio.get_running_loop().create_future()
-        self._waiting.append((text, answer))
-        if self._computing is None:
-            self._no_questions.clear()
-            self._computing = asyncio.create_task(self._compute_questions())
-        return await answer
+        # Shared by all who ask it at the same time: none of them may cancel it for the others.
+        return known if known is not None else await asyncio.shield(self._asked_for(text))
+
+    def foresee(self, text: str) -> None:
+        """Begin the vector of a question that will be asked when the index has caught up with something."""
+        if text not in self.cache:
+            self._asked_for(text)
+
+    def _asked_for(self, text: str) -> asyncio.Future[Vector]:
+        if text not in self._asked:
+            self._asked[text] = asyncio.get_running_loop().create_future()
+            # Its failure is not a fault of the program where nobody waits for it any more.
+            self._asked[text].add_done_callback(lambda answer: answer.cancelled() or answer.exception())
+            self._waiting.append(text)
+            if self._computing is None:
+                self._no_questions.clear()
+                self._computing = asyncio.create_task(self._compute_questions())
+        return self._asked[text]
 
     async def _compute_questions(self) -> None:
         try:
@@ -144,18 +169,17 @@ class Embedding:
             self._computing = None
             self._no_questions.set()
 
-    async def _compute(self, batch: Sequence[tuple[str, asyncio.Future[Vector]]]) -> None:
+    async def _compute(self, batch: Sequence[str]) -> None:
         try:
-            vectors = await self._workers.ask(self._questions.embed, [text for text, _ in batch])
+            with self._metrics.embedding_seconds.labels("questions").time():
+                vectors = await self._workers.ask(self._questions.embed, batch)
         except Exception as error:  # noqa: BLE001 -- each asker gets it; the next batch is computed all the same
-            for _, answer in batch:
-                if not answer.done():
-                    answer.set_exception(error)
+            for text in batch:
+                self._asked.pop(text).set_exception(error)
             return
-        for (text, answer), vector in zip(batch, vectors, strict=True):
+        for text, vector in zip(batch, vectors, strict=True):
             self.cache.put(text, vector)
-            if not answer.done():
-                answer.set_result(np.asarray(vector))
+            self._asked.pop(text).set_result(np.asarray(vector))
 
     async def _let_questions_pass(self) -> None:
         if self._no_questions.is_set():
@@ -175,6 +199,9 @@ class AbsentModel:
         self.model = ModelInfo(NAME, fingerprint, DIMENSIONS, "none")
         self.cache = VectorCache(0, fingerprint)
         self._share_done = share_done
+
+    def foresee(self, _text: str) -> None:
+        """Nothing can be begun."""
 
     async def of_question(self, _text: str) -> Vector:
         """Raises QuestionFailed (unavailable): text cannot be compared with the vectors of another model."""

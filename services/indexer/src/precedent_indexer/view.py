@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 import numpy as np
+from pydantic import BaseModel
 
 from precedent_indexer.embedding import VectorCache
 from precedent_indexer.errors import QuestionFailed
@@ -40,6 +41,9 @@ class QuestionModel(Protocol):
     @property
     def cache(self) -> VectorCache:
         """Texts that are known."""
+
+    def foresee(self, text: str) -> None:
+        """Begin the vector of a question that will be asked."""
 
     async def of_question(self, text: str) -> Vector:
         """The vector of a question.
@@ -118,6 +122,12 @@ class IndexView:
         """
         state = await self.source.state()
         return answers.Coverage(indexed_seq=covered, stream_seq=max(state.last_seq, covered), model=self.model)
+
+    def foresee(self, request: BaseModel) -> None:
+        """Begin what a question that has to wait will need."""
+        text = getattr(request, "text", None)
+        if text is not None:
+            self._embedding.foresee(text)
 
     async def vector(self, collection: str, text: str | None, event_id: str | None) -> Vector:
         """The vector of a text, or the stored one of an event.

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from fakes.making import event, outcome
 from precedent_indexer import door
+from precedent_indexer.courtesy import Courtesy
 from precedent_indexer.door import Door, Verb
 from precedent_indexer.errors import QuestionFailed, StoreUnavailable
 from precedent_indexer.ports import Packet, Tally
@@ -33,6 +34,7 @@ class Entrance:
     def __init__(self, *, max_payload: int = 1024 * 1024, at_once: int = 2, waiting: int = 1, **verbs: Verb) -> None:
         self.replies: list[tuple[Packet, bytes, dict[str, str] | None]] = []
         self.waits: list[tuple[int, int]] = []
+        self.foreseen: list[tuple[BaseModel, int]] = []
         self.tally = Tally()
         self.wait_failure: Exception | None = None
         self.reply_failure: Exception | None = None
@@ -40,6 +42,7 @@ class Entrance:
             verbs,
             reply=self._reply,
             wait_until_covered=self._wait,
+            foresee=self._foresee,
             max_payload=lambda: max_payload,
             at_once=at_once,
             waiting=waiting,
@@ -49,6 +52,9 @@ class Entrance:
         self.replies.append((packet, data, headers))
         if self.reply_failure:
             raise self.reply_failure
+
+    def _foresee(self, request: BaseModel) -> None:
+        self.foreseen.append((request, len(self.waits)))
 
     async def _wait(self, seq: int, wait_ms: int) -> None:
         self.waits.append((seq, wait_ms))
@@ -90,6 +96,26 @@ def verb(result: Any) -> Verb:
         return reply
 
     return answer
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "data", "first"),
+    [(catalogue.GET, b'{"ids": ["a"]}', True), (catalogue.DELETE, b'{"ids": ["a"]}', False)],
+)
+async def test_what_waits_for_the_log_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint, data: bytes, first: bool
+) -> None:
+    """Writing lets questions pass, and a deletion is none: it waits for the writing itself."""
+    courtesy = Courtesy()
+    monkeypatch.setattr(door, "QUESTIONS", courtesy)
+    seen: list[bool] = []
+
+    async def answer(_collection: str, _request: Any) -> BaseModel:
+        seen.append(courtesy.asked_lately)
+        return EMPTY
+
+    await Entrance(get=answer, delete=answer).ask(data, endpoint)
+    assert seen == [first]
 
 
 async def test_an_answer_goes_to_who_asked() -> None:
@@ -310,3 +336,13 @@ async def test_work_in_the_background_waits_for_questions_a_moment(monkeypatch: 
     going_on.set()
     await passing
     await entrance.door.drain()
+
+
+async def test_a_question_that_waits_for_the_index_is_prepared_meanwhile() -> None:
+    """What it needs is begun before it waits; a question that does not wait is not foreseen."""
+    entrance = Entrance(get=verb(EMPTY), search=verb(EMPTY))
+    await entrance.ask(b'{"ids": ["a"]}')
+    assert entrance.foreseen == []
+    await entrance.ask(b'{"text": "a", "min_seq": 5, "wait_ms": 7}', catalogue.SEARCH)
+    assert entrance.foreseen == [(SearchRequest(text="a", min_seq=5, wait_ms=7), 0)]
+    assert entrance.waits == [(5, 7)]

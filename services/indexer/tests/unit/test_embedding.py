@@ -136,3 +136,39 @@ async def test_long_and_short_events_are_sliced_by_length() -> None:
     found = await embedding_of(recorder).of_events(texts)
     assert set(found) == set(texts)
     assert [len(call) for call in recorder.calls] == [3, 1, 1]
+
+
+async def test_a_question_that_must_wait_is_embedded_meanwhile() -> None:
+    """What was begun ahead is what the question then gets; it is not computed again."""
+    recorder = Recorder()
+    embedding = embedding_of(recorder)
+    embedding.foresee("soon")
+    embedding.foresee("soon")
+    assert (await embedding.of_question("soon")).shape == (384,)
+    assert recorder.calls == [["soon"]]
+
+
+async def test_the_same_question_at_once_is_embedded_once() -> None:
+    """Both askers get the vector, also when one of them gives up before."""
+    events, questions, workers = Recorder(), Recorder(), HeldWorkers()
+    embedding = Embedding(events=events, questions=questions, workers=workers, cache_entries=0)
+    impatient, patient = (asyncio.create_task(embedding.of_question("both")) for _ in range(2))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await asyncio.sleep(0)
+    workers.gate.set()
+    assert (await patient).shape == (384,)
+    assert questions.calls == [["both"]]
+
+
+async def test_what_failed_ahead_fails_nobody_and_is_tried_again() -> None:
+    """A model that was down when a question was foreseen does not make the question fail later."""
+    recorder = Recorder()
+    embedding = embedding_of(recorder)
+    recorder.down = True
+    embedding.foresee("soon")
+    for _ in range(20):
+        await asyncio.sleep(0)
+    recorder.down = False
+    assert (await embedding.of_question("soon")).shape == (384,)
+    assert recorder.calls == [["soon"], ["soon"]]

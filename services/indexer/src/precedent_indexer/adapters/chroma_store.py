@@ -5,12 +5,12 @@ outcome of every event id, also of events that are still to come; `precedent.ide
 """
 
 import contextlib
-import math
 import sqlite3
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import chromadb
 import numpy as np
@@ -21,6 +21,7 @@ from chromadb.errors import NotFoundError
 
 from precedent_indexer.adapters.chroma_faults import Doings
 from precedent_indexer.adapters.chroma_imprints import read_imprints
+from precedent_indexer.courtesy import QUESTIONS
 from precedent_indexer.errors import IndexBroken
 from precedent_indexer.gate import Gate
 from precedent_indexer.imprints import StoredImprints
@@ -37,6 +38,7 @@ from precedent_indexer.records import (
     row_metadata,
 )
 from precedent_indexer.symptoms import Symptoms
+from precedent_indexer.turns import turn
 
 _IDENTITY: Final = "precedent.identity"
 _OUTCOMES_SUFFIX: Final = ".outcomes"
@@ -44,7 +46,8 @@ _WRITE_ROWS: Final = 64
 """Rows of one write while nobody asks."""
 _WRITE_ROWS_ASKED: Final = 8
 """Rows of one write while somebody asks: Chroma holds the interpreter for all of it, and no question must feel that."""
-_ASKED_LATELY_S: Final = 1.0
+_PATIENCE_S: Final = 0.25
+"""Seconds for which a part of a write waits for questions."""
 _REMOVE_ROWS: Final = 500
 """Rows of one removal: rare, and a large one should end soon."""
 _READ_ROWS: Final = 1_000
@@ -66,7 +69,8 @@ _CONFIGURATION: Final[Any] = {
 
 def open_client(directory: Path) -> ClientAPI:
     """Chroma itself on the files in `directory`, which must be this process's alone."""
-    settings = ChromaSettings(anonymized_telemetry=False, allow_reset=False)
+    # Its traces too are off, whatever the environment says: they would take OpenTelemetry's one global provider.
+    settings = ChromaSettings(anonymized_telemetry=False, chroma_otel_granularity=None, allow_reset=False)
     return chromadb.PersistentClient(str(directory), settings=settings)
 
 
@@ -79,14 +83,14 @@ def _write_ahead(directory: Path) -> None:
 class ChromaStore:
     """One generation of the index."""
 
-    _asked_at: ClassVar[float] = -math.inf
-    """When any of them was asked last: a generation that is filled holds the interpreter of questions to another."""
-
-    def __init__(self, client: ClientAPI) -> None:
+    def __init__(
+        self, client: ClientAPI, turn: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    ) -> None:
+        """`turn`: inside of what it makes, nobody else relies on the files as they are."""
         self._client = client
         self._open: dict[str, Collection] = {}
         self._gate = Gate()
-        self._doings = Doings()
+        self._doings = Doings(turn)
 
     @classmethod
     def open(cls, directory: Path) -> "ChromaStore":
@@ -97,7 +101,7 @@ class ChromaStore:
         """
         try:
             _write_ahead(directory)
-            store = cls(open_client(directory))
+            store = cls(open_client(directory), partial(turn, directory))
             store.identity()
             store.probe()
         except (KeyboardInterrupt, SystemExit):
@@ -129,7 +133,7 @@ class ChromaStore:
         if not found:
             return None
         values: Any = found[0]
-        return Identity(**{name: values[name] for name in Identity.__slots__})
+        return Identity(**{name: values[name] for name in Identity.__slots__ if name in values})
 
     def set_identity(self, identity: Identity) -> None:
         """Durable when it returns."""
@@ -222,11 +226,11 @@ class ChromaStore:
                 events.update(ids=[event_id for event_id, _ in part], metadatas=[change for _, change in part])
 
     def _write_parts(self, items: Sequence[Any]) -> Iterator[list[Any]]:
-        """Parts of one write each, small from the moment on in which somebody asks."""
+        """Parts of one write each: between the questions, and small while somebody asks."""
         at = 0
         while at < len(items):
-            asked = time.monotonic() - self._asked_at < _ASKED_LATELY_S
-            size = _WRITE_ROWS_ASKED if asked else _WRITE_ROWS
+            QUESTIONS.let_pass(_PATIENCE_S)
+            size = _WRITE_ROWS_ASKED if QUESTIONS.asked_lately else _WRITE_ROWS
             yield list(items[at : at + size])
             at += size
 
@@ -279,7 +283,6 @@ class ChromaStore:
 
     def nearest(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[Row, float]]:
         """Up to `n` rows nearest to `vector` with their cosine similarity, best first."""
-        ChromaStore._asked_at = time.monotonic()
         with self._gate.reading(), self._doings.doing(f"search collection {collection}"):
             events = self._find(collection)
             if events is None:
@@ -296,7 +299,6 @@ class ChromaStore:
 
     def nearest_ids(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[str, float]]:
         """The same with ids alone."""
-        ChromaStore._asked_at = time.monotonic()
         with self._gate.reading(), self._doings.doing(f"search collection {collection}"):
             events = self._find(collection)
             if events is None:
