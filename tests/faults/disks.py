@@ -24,16 +24,19 @@ class Disk:
     Args:
         path: made where it is missing.
         megabytes: the size of the tmpfs.
+
+    Attributes:
+        is_mounted: it is a tmpfs.
     """
 
     def __init__(self, path: Path, megabytes: int = 64) -> None:
         self.path = path
         self._megabytes = megabytes
-        self._mounted = False
+        self.is_mounted = False
 
     def fill(self, pid: int) -> None:
         """From now on process `pid` writes nothing more here."""
-        if not self._mounted:
+        if not self.is_mounted:
             sizes = (file.stat().st_size for file in self.path.rglob("*") if file.is_file())
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (max(sizes, default=0), _NO_LIMIT))
             return
@@ -43,7 +46,7 @@ class Disk:
 
     def relieve(self, pid: int) -> None:
         """There is room again."""
-        if self._mounted:
+        if self.is_mounted:
             (self.path / "ballast").unlink(missing_ok=True)
         else:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (_NO_LIMIT, _NO_LIMIT))
@@ -52,12 +55,12 @@ class Disk:
         self.path.mkdir(parents=True, exist_ok=True)
         mount = ["mount", "-t", "tmpfs", "-o", f"size={self._megabytes}m", "tmpfs", str(self.path)]
         with contextlib.suppress(FileNotFoundError):
-            self._mounted = subprocess.run(mount, check=False, capture_output=True).returncode == 0
+            self.is_mounted = subprocess.run(mount, check=False, capture_output=True).returncode == 0
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._mounted:
+        if self.is_mounted:
             # Lazily: a process that is still ending may hold a file open.
             subprocess.run(["umount", "--lazy", self.path], check=True)

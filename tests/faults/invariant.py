@@ -83,24 +83,28 @@ async def examine(wire: Wire, ledger: Ledger, *, patience: float = PATIENCE_S, q
         AssertionError: the index did not cover the log in time.
     """
     report = Report()
-    await honest(wire, ledger, report, patience)
+    lies = await dishonest(wire, ledger, patience)
     last_seq: int = (await wire.api(f"STREAM.INFO.{LOG}"))["state"]["last_seq"]
     await _covered(wire, last_seq, patience)
     letters = [one async for one in _letters(wire)]
     blamed = {_original(one) for one in letters if one.headers["Precedent-Detail"] == _ENDED_TWICE}
     report.blamed = len(blamed - ledger.refused.keys())
+    lies = {seq: lie for seq, lie in lies.items() if seq not in blamed}
     ledger = ledger.without(blamed)
     report.events = len(ledger.events)
     for collection in ledger.collections():
         await _check_contents(wire, ledger, collection, report)
-    await honest(wire, ledger, report, patience)
+    lies |= await dishonest(wire, ledger, patience)
+    for lie in lies.values():
+        report.note("dishonest", lie)
     await _check_found(wire, ledger, report, questions)
     _check_dead_letters(letters, ledger, report)
     return report
 
 
-async def honest(wire: Wire, ledger: Ledger, report: Report, patience: float = PATIENCE_S) -> None:
-    """An event at or below the `indexed_seq` of an answer is in that answer, however far the index is."""
+async def dishonest(wire: Wire, ledger: Ledger, patience: float = PATIENCE_S) -> dict[int, str]:
+    """Events at or below the `indexed_seq` of an answer that are not in it, by their sequence; however far it is."""
+    lies: dict[int, str] = {}
     for collection in ledger.collections():
         standing = ledger.standing(collection)
         for part in _parts(sorted(standing), _IDS_AT_ONCE):
@@ -110,7 +114,8 @@ async def honest(wire: Wire, ledger: Ledger, report: Report, patience: float = P
                 claimed = standing[one].seq <= reply["indexed_seq"]
                 if claimed and held.get(one, 0) < standing[one].seq:
                     said = f"indexed_seq {reply['indexed_seq']} covers {standing[one].seq}"
-                    report.note("dishonest", one, said, f"but holds {held.get(one)}")
+                    lies[standing[one].seq] = f"{one}: {said} but holds {held.get(one)}"
+    return lies
 
 
 async def _check_contents(wire: Wire, ledger: Ledger, collection: str, report: Report) -> None:

@@ -15,6 +15,7 @@ import nats.errors
 from harness.indexer_process import READY_SECONDS, IndexerProcess
 from harness.nats_server import NatsServer
 from harness.relay import TcpRelay
+from harness.waits import eventually
 from harness.wire import CONSUMER, LOG, AnsweredWithError, Wire
 
 _QUIET: Final = (AnsweredWithError, nats.errors.Error)
@@ -127,6 +128,13 @@ class Stack:
         with contextlib.suppress(*_QUIET):
             await self._wire.api(f"CONSUMER.DELETE.{LOG}.{CONSUMER}")
 
+        async def made_again() -> None:
+            await self.supervise()
+            assert "error" not in await self._wire.api(f"CONSUMER.INFO.{LOG}.{CONSUMER}")
+
+        # Were the index lost as well, the next one would be another, and take no copy of this one for its own.
+        await eventually(made_again, timeout=2 * READY_SECONDS, exceptions=(AssertionError, *_QUIET))
+
     async def _delete_index(self) -> None:
         self._indexer.kill()
         shutil.rmtree(self._indexer.chroma_path)
@@ -141,8 +149,6 @@ class Stack:
         if self._copies.exists():
             shutil.rmtree(self._indexer.chroma_path, ignore_errors=True)
             shutil.copytree(self._copies, self._indexer.chroma_path)
-            # It may have been begun anew since, under another name: then this is what its operator is told to do.
-            await self._delete_consumer()
         await self._start()
 
     async def _rebuild(self) -> None:

@@ -101,7 +101,8 @@ async def soak(folder: Path) -> int:
                 watching = asyncio.create_task(lag.watch())
                 publishing = Load(wire, ledger, SEED, per_second=PER_SECOND, deletes=False, patience=CATCH_UP_S)
                 deleting = Load(wire, ledger, SEED + 1, per_second=PER_SECOND / 3, patience=CATCH_UP_S)
-                async with publishing, deleting:
+                # The last deletions are answered once the index has caught up: nothing more is published by then.
+                async with deleting, publishing:
                     happened = await work(stack, ledger, lag, dice)
                     await stack.supervise()
                 print("the faults are over: waiting for the index to cover the log, then looking at every event")

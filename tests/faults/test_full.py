@@ -1,7 +1,9 @@
 """Nothing fits any more: a publisher is told so, what was acknowledged stays, and with room again all goes on."""
 
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import nats.errors
 import nats.js.errors
@@ -13,6 +15,7 @@ from faults.invariant import holds
 from faults.ledger import Ledger
 from faults.publishing import Publisher
 from faults.rigging import rigged_indexer
+from harness.indexer_process import IndexerProcess
 from harness.nats_server import NatsServer
 from harness.stack import NewIndexer
 from harness.waits import eventually
@@ -21,6 +24,7 @@ from harness.wire import DEAD_LETTERS, LOG, AnsweredWithError, Wire
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux fills a disk for one process")
 
 STREAM_IS_FULL = 10077
+PASSING = (AssertionError, AnsweredWithError, nats.errors.Error)
 
 
 async def limit(wire: Wire, stream: str, max_bytes: int) -> None:
@@ -107,6 +111,51 @@ async def test_a_full_disk_under_the_index(
         # What the same process sees may hide what a fresh one finds.
         async with indexer:
             await holds(own_wire, ledger)
+
+
+@pytest.mark.timeout(180)
+async def test_a_full_disk_during_a_rebuild(
+    server: NatsServer, own_wire: Wire, ledger: Ledger, publisher: Publisher, tmp_path: Path
+) -> None:
+    """A rebuild without room leaves no half generation and the old one in use; with room, the next one succeeds."""
+    with Disk(tmp_path / "disk") as disk:
+        indexer, orders = rigged_indexer(server.url, disk.path)
+        async with indexer:
+            await publisher.events(300)
+            await own_wire.covered(300)
+            orders.give(store_delay_s=0.3)
+            await own_wire.ask("security.index.v1.rebuild")
+            await eventually(partial(half_filled, own_wire), timeout=30, interval=0.01)
+            disk.fill(indexer.pid)
+            ended = await eventually(partial(rebuilt, own_wire), timeout=60, exceptions=PASSING)
+            assert ended["outcome"] == "failed" or not disk.is_mounted, ended
+            await holds(own_wire, ledger, questions=50)
+            disk.relieve(indexer.pid)
+            orders.lift()
+            await publisher.events(50)
+            await own_wire.ask("security.index.v1.rebuild")
+            await eventually(partial(alone, indexer, own_wire), timeout=60, exceptions=PASSING)
+            await holds(own_wire, ledger)
+
+
+async def half_filled(wire: Wire) -> None:
+    """A second generation holds something already."""
+    job = (await wire.stats()).get("job")
+    assert job is not None
+    assert job["done_seq"] > 0
+
+
+async def rebuilt(wire: Wire) -> dict[str, Any]:
+    """How the rebuild ended."""
+    stats = await wire.stats()
+    assert stats.get("job") is None
+    return dict(stats["last_job"])
+
+
+async def alone(indexer: IndexerProcess, wire: Wire) -> None:
+    """A rebuild was done, and one generation is left."""
+    assert (await rebuilt(wire))["outcome"] == "done"
+    assert len(list(indexer.chroma_path.glob("generation-*"))) == 1
 
 
 @pytest.mark.timeout(180)

@@ -13,7 +13,7 @@ from faults.ledger import Ledger
 from faults.publishing import Publisher
 from harness.indexer_process import IndexerProcess
 from harness.waits import eventually
-from harness.wire import CONSUMER, LOG, Wire
+from harness.wire import Wire
 
 LONG = bool(os.environ.get("FAULTS_LONG"))
 ROWS = 400
@@ -106,8 +106,6 @@ async def test_damaged_files_are_noticed_and_mended_from_the_log(
         shutil.copytree(sound, indexer.chroma_path)
         generation = indexer.chroma_path / (sound / "CURRENT").read_text(encoding="utf-8").strip()
         damage(find(generation))
-        # One that is begun anew has another name, and the copy must not be taken for an intruder the next time.
-        await own_wire.api(f"CONSUMER.DELETE.{LOG}.{CONSUMER}")
         async with indexer:
             await holds(own_wire, ledger, questions=50)
 
@@ -129,9 +127,15 @@ async def test_the_directory_is_deleted_while_running(
     """Its files deleted under its hands, the indexer notices and has the same index again; nobody restarts it."""
     indexer, _ = new_rigged()
     async with indexer:
+        pid = indexer.pid
         await publisher.events(300)
         await own_wire.covered(300)
-        shutil.rmtree(indexer.chroma_path)
+
+        def deleted() -> None:
+            # Somebody may write there meanwhile.
+            shutil.rmtree(indexer.chroma_path)
+
+        await eventually(deleted, timeout=10, interval=0, exceptions=OSError)
         await publisher.events(50)
 
         async def there_again() -> None:
@@ -139,6 +143,11 @@ async def test_the_directory_is_deleted_while_running(
 
         await eventually(there_again, timeout=60)
         await holds(own_wire, ledger)
+        assert (indexer.pid, indexer.returncode) == (pid, None)
+    # What was begun anew is an index like any other.
+    async with indexer:
+        await publisher.events(5)
+        await holds(own_wire, ledger, questions=50)
 
 
 async def test_an_older_copy_is_put_back(
@@ -160,4 +169,25 @@ async def test_an_older_copy_is_put_back(
     shutil.rmtree(indexer.chroma_path)
     shutil.copytree(tmp_path / "copy", indexer.chroma_path)
     async with indexer:
+        await holds(own_wire, ledger)
+
+
+async def test_a_copy_of_a_lost_index_is_put_back(
+    own_wire: Wire, new_rigged: NewRigged, ledger: Ledger, publisher: Publisher, tmp_path: Path
+) -> None:
+    """Lost, begun anew, and then found again in a copy: it is taken, catches up, and nobody cleans up by hand."""
+    indexer, _ = new_rigged()
+    async with indexer:
+        names = await publisher.events(60)
+        await own_wire.covered(60)
+    indexer.chroma_path.rename(tmp_path / "copy")
+    async with indexer:
+        await publisher.revise(names[:10])
+        await publisher.delete(names[30:40])
+        await publisher.events(20)
+        await own_wire.covered((await own_wire.stats())["stream_seq"])
+    shutil.rmtree(indexer.chroma_path)
+    (tmp_path / "copy").rename(indexer.chroma_path)
+    async with indexer:
+        await publisher.events(5)
         await holds(own_wire, ledger)

@@ -19,6 +19,7 @@ from harness.wire import Wire
 
 KILLS = int(os.environ.get("FAULTS_KILLS", "30"))
 AIMED_KILLS = int(os.environ.get("FAULTS_AIMED_KILLS", "6"))
+KILLING_S = 600
 QUESTIONS = 300
 """Events that are looked for by their own text, where there are thousands."""
 SYNC_ROWS = 300
@@ -32,14 +33,15 @@ def dice_of(name: str) -> random.Random:
     return random.Random(f"{name} {seed}")
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(KILLING_S)
 async def test_kills_at_random_points_under_load(own_wire: Wire, new_rigged: NewRigged, ledger: Ledger) -> None:
     """Killed thirty times, at random moments of its start and of its work, while everything goes on around it."""
     dice = dice_of("kills")
     indexer, _ = new_rigged()
     indexer.start()
     await indexer.wait_ready()
-    async with Load(own_wire, ledger, dice.randrange(10**6), per_second=100):
+    # No life is long enough for an answer, perhaps, until the last.
+    async with Load(own_wire, ledger, dice.randrange(10**6), per_second=100, patience=KILLING_S):
         for number in range(KILLS):
             # The moment is what is random here, of a start or of the work after it; nothing waits for it.
             if number % 2:

@@ -14,6 +14,7 @@ from typing import Final
 
 import pytest
 
+from faults.conftest import NewRigged
 from faults.disks import Disk
 from faults.log import assert_once_and_in_order, ids_in_log, last_seq, make_log
 from harness.child_process import ChildProcess, scrubbed_environment
@@ -38,6 +39,8 @@ from precedent_backend_adapter import (
 PROGRAM: Final = Path(__file__).parent / "inside" / "outbox_publisher.py"
 SECONDS: Final = 90.0
 KILLS: Final = 12
+WINDOW_S: Final = 2
+"""How long the log remembers message ids, where a test does not wait for ten minutes."""
 
 
 def event(number: int) -> SecurityEvent:
@@ -207,6 +210,33 @@ async def test_acknowledgements_lost_again_and_again_double_nothing(log: Wire, r
             assert report.failures == {}
             assert any(receipt.duplicate for receipt in report.receipts.values())
     assert_once_and_in_order(await ids_in_log(log), ids(part * parts))
+
+
+async def test_an_outage_longer_than_the_logs_memory_repeats_what_was_on_its_way(
+    own_wire: Wire, new_rigged: NewRigged, relay: TcpRelay, config: Config
+) -> None:
+    """Stored, never told so, and cut off until the log has forgotten its id: there twice, and one event, unchanged."""
+    indexer, _ = new_rigged()
+    async with indexer:
+        await make_log(own_wire, duplicate_window=WINDOW_S * 10**9)
+        async with Precedent.connect(relay.url, config=config) as precedent:
+            relay.withhold_answers()
+            receipt = await precedent.publish(event(0))
+
+            async def stored_unheard() -> None:
+                assert await last_seq(own_wire) == 1
+
+            await eventually(stored_unheard, timeout=SECONDS, interval=0.002)
+            await relay.cut()
+            relay.resume()
+            # Nothing says that the log has forgotten: that is what its clock does.
+            await asyncio.sleep(2 * WINDOW_S)
+            await relay.restore()
+            assert (await receipt.delivered()).seq == 2
+        assert await ids_in_log(own_wire) == ["e-0", "e-0"]
+        await own_wire.covered(2)
+        [entry] = (await own_wire.of("incidents", "list"))["events"]
+        assert (entry["event"]["id"], entry["event"]["text"], entry["seq"]) == ("e-0", event(0).text, 2)
 
 
 async def test_a_backend_killed_at_random_loses_and_doubles_nothing(

@@ -8,7 +8,7 @@ import nats.errors
 import pytest
 
 from faults.conftest import NewRigged
-from faults.invariant import holds
+from faults.invariant import examine, holds
 from faults.ledger import Ledger
 from faults.load import Load
 from faults.publishing import Publisher
@@ -18,12 +18,13 @@ from harness.waits import eventually
 from harness.wire import AnsweredWithError, Wire
 
 PASSING = (AssertionError, AnsweredWithError, nats.errors.Error)
+MARK = "doomed"
 
 
 async def run(indexer: IndexerProcess, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command about the indexer's index, as an operator types it."""
     settings = {"NATS_URL": indexer.nats_url, "PRECEDENT_CHROMA_PATH": str(indexer.chroma_path)}
-    return await asyncio.to_thread(run_indexer_command, arguments, settings)
+    return await asyncio.to_thread(run_indexer_command, arguments, settings, 120)
 
 
 def generations(indexer: IndexerProcess) -> list[str]:
@@ -31,6 +32,7 @@ def generations(indexer: IndexerProcess) -> list[str]:
     return sorted(path.name for path in indexer.chroma_path.iterdir())
 
 
+@pytest.mark.timeout(300)
 async def test_a_rebuild_under_load(own_wire: Wire, new_rigged: NewRigged, ledger: Ledger) -> None:
     """While everything goes on, a new generation takes the place of the old one; no other is left, nothing differs."""
     indexer, _ = new_rigged()
@@ -77,6 +79,42 @@ async def test_a_rebuild_is_interrupted(own_wire: Wire, new_rigged: NewRigged, l
 
     await eventually(alone, timeout=60, exceptions=PASSING)
     await holds(own_wire, ledger)
+    await indexer.terminate()
+
+
+@pytest.mark.timeout(240)
+async def test_an_event_that_ends_the_process_of_a_rebuild(
+    own_wire: Wire, new_rigged: NewRigged, ledger: Ledger
+) -> None:
+    """An event that is in the index and ends whoever fills the next one is refused in the end, and nobody else is."""
+    indexer, orders = new_rigged()
+    publisher = Publisher(own_wire, ledger)
+    async with indexer:
+        await publisher.events(60)
+        await publisher.event(text=f"{MARK} {publisher.text()}")
+        await publisher.events(60)
+        await own_wire.covered(121)
+    # Without them, every text is embedded once more.
+    for vectors in indexer.chroma_path.glob("generation-*/vectors.sqlite*"):
+        vectors.unlink()
+    orders.give(die_at_text=MARK)
+    indexer.start()
+    await indexer.wait_ready()
+    starts = 0
+
+    async def rebuilt() -> None:
+        nonlocal starts
+        if indexer.returncode is not None:
+            starts += 1
+            indexer.start()
+        assert generations(indexer) == ["CURRENT", "generation-000002"], indexer.log_tail()
+
+    async with Load(own_wire, ledger, 1, per_second=30, deletes=False):
+        await own_wire.ask("security.index.v1.rebuild")
+        await eventually(rebuilt, timeout=150, interval=0.1)
+    assert starts == 3
+    report = await examine(own_wire, ledger)
+    assert (report.problems, report.blamed) == ({}, 1)
     await indexer.terminate()
 
 

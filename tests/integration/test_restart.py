@@ -6,7 +6,11 @@ import shutil
 
 from harness.nats_server import NatsServer
 from harness.stack import NewIndexer
+from harness.waits import eventually
 from harness.wire import Wire
+
+QUESTIONS = 200
+"""More than are answered while it is asked whether all are taken, and no more than may wait."""
 
 
 async def all_found(wire: Wire, names: list[str], *, collection: str = "incidents") -> None:
@@ -69,11 +73,24 @@ async def test_sigterm_answers_the_questions_in_hand(own_wire: Wire, new_indexer
     await indexer.wait_ready()
     names = await publish(own_wire, 0, 20)
     await all_found(own_wire, names)
-    asked = [asyncio.create_task(own_wire.found("incidents", text=f"event {number}")) for number in range(30)]
-    await own_wire.client.flush()
+    before = await taken(own_wire)
+    asked = [asyncio.create_task(own_wire.found("incidents", text=f"event {number}")) for number in range(QUESTIONS)]
+
+    async def all_taken() -> None:
+        assert await taken(own_wire) == before + QUESTIONS
+
+    await eventually(all_taken, timeout=30, interval=0.001)
+    assert not all(one.done() for one in asked), "no question in hand: the test proves nothing"
     code = await indexer.terminate()
     assert code == 0
     assert all(len(found) == 5 for found in await asyncio.gather(*asked))
+
+
+async def taken(wire: Wire) -> int:
+    """How many searches the indexer has taken so far, answered or not."""
+    stats, _ = await wire.request("$SRV.STATS.indexer")
+    [search] = [one for one in stats["endpoints"] if one["name"] == "search"]
+    return int(search["num_requests"])
 
 
 async def test_a_lost_index_is_rebuilt_unasked(own_wire: Wire, new_indexer: NewIndexer) -> None:

@@ -10,14 +10,14 @@ import sys
 import traceback
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from precedent_indexer import __version__, app, health, logs, old_data, settings
-from precedent_indexer.commands import dead_letters, jobs
+from precedent_indexer import __version__, health, logs, settings
+from precedent_indexer.commands import backups, dead_letters, jobs
 from precedent_indexer.errors import IndexerError
 from precedent_indexer.model import DEFAULT_MODEL_DIR, ModelError
 
@@ -28,6 +28,9 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+_FLUSH_S: Final = 1.0
+"""Seconds for the last spans of a trace to leave, at the end of a process that has ten."""
 
 
 class Form(StrEnum):
@@ -57,11 +60,15 @@ def _common(
 @cli.command()
 def serve() -> None:
     """Index what the log has and answer questions, until SIGTERM or Ctrl-C."""
+    # With the store and the model's runtime: `health`, which a container asks for all the time, needs neither.
+    from precedent_indexer import app, tracing  # noqa: PLC0415
+
     chosen = settings.load()
     logs.configure(chosen.precedent_log_level, chosen.precedent_log_format)
     # A fifth of the usual: the thread that answers questions gets its turn sooner among those that index.
     sys.setswitchinterval(0.001)
     code = asyncio.run(app.serve(chosen))
+    tracing.flush(_FLUSH_S)
     # Threads that could not be stopped softly must not keep the process alive.
     sys.stdout.flush()
     sys.stderr.flush()
@@ -71,6 +78,8 @@ def serve() -> None:
 @cli.command()
 def init() -> None:
     """Create the streams and the consumer where they are missing, check them where they are not."""
+    from precedent_indexer import app  # noqa: PLC0415 -- as in `serve`
+
     chosen = settings.load()
     logs.configure(chosen.precedent_log_level, chosen.precedent_log_format)
     asyncio.run(app.init(chosen))
@@ -80,11 +89,15 @@ def init() -> None:
 @cli.command("health")
 def show_health(
     timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 3.0,
+    *,
+    live: Annotated[
+        bool, typer.Option("--live", help="Only: does the indexer of this host answer, or is NATS itself away?")
+    ] = False,
 ) -> None:
     """Exit 0 when the indexer serves and has caught up within PRECEDENT_HEALTH_MAX_LAG, else 1."""
     chosen = settings.load()
     logs.configure("error", chosen.precedent_log_format)
-    report = asyncio.run(health.check(chosen, timeout))
+    report = asyncio.run(health.check_alive(chosen, timeout) if live else health.check(chosen, timeout))
     typer.echo(report.line)
     raise typer.Exit(0 if report.healthy else 1)
 
@@ -112,6 +125,8 @@ def show_settings(
 
 cli.command("rebuild")(jobs.rebuild)
 cli.command("verify")(jobs.verify)
+cli.command("backup")(backups.backup)
+cli.command("restore")(backups.restore)
 cli.add_typer(dead_letters.group, name="dead-letters")
 
 
@@ -134,6 +149,8 @@ def import_chroma(
     ] = False,
 ) -> None:
     """Publish the items of an old data directory into the log; whenever it is run again, only what is not there."""
+    from precedent_indexer import old_data  # noqa: PLC0415 -- as in `serve`
+
     chosen = settings.load()
     logs.configure(chosen.precedent_log_level, chosen.precedent_log_format)
     request = old_data.Request(

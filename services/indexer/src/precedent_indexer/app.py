@@ -10,18 +10,28 @@ from typing import Any, Final
 import structlog
 
 from precedent_indexer import __version__
+from precedent_indexer.adapters import metrics_server
 from precedent_indexer.adapters.chroma_store import ChromaStore
 from precedent_indexer.adapters.dead_letter_stream import JetStreamDeadLetters
 from precedent_indexer.adapters.jetstream_log import JetStreamLog
 from precedent_indexer.adapters.nats_io import Bus
 from precedent_indexer.adapters.permitted import check_permissions
 from precedent_indexer.adapters.probing import probe
-from precedent_indexer.adapters.provisioning import ensure_consumer, ensure_streams, stream_bounds
+from precedent_indexer.adapters.provisioning import (
+    await_leaders,
+    ensure_consumer,
+    ensure_streams,
+    operators_choices,
+    orphaned_index,
+)
 from precedent_indexer.adapters.pull_feed import INDEX_UUID_KEY
 from precedent_indexer.errors import Fault, Stalled, StartRefused, StoreUnavailable
 from precedent_indexer.generations import IndexDirectory
-from precedent_indexer.index import Shelf
+from precedent_indexer.history import began_at, put_back, rewritten
+from precedent_indexer.index import OpenedIndex, Shelf
+from precedent_indexer.metrics import Metrics
 from precedent_indexer.models import Models
+from precedent_indexer.ports import LogState
 from precedent_indexer.serving import Outside, Serving
 from precedent_indexer.settings import Settings
 from precedent_indexer.workers import Workers
@@ -43,8 +53,9 @@ async def init(settings: Settings) -> None:
     """
     bus = await Bus.connect(settings, _CONNECTION_NAME)
     try:
-        await ensure_streams(bus, stream_bounds(settings))
-        await ensure_consumer(bus, index_uuid=None, after_seq=0, is_new_index=False)
+        await await_leaders(bus, settings.precedent_start_timeout_s)
+        await ensure_streams(bus, operators_choices(settings))
+        await ensure_consumer(bus, index_uuid=None, after_seq=0)
     finally:
         await bus.close()
 
@@ -62,7 +73,11 @@ async def serve(settings: Settings) -> int:
         models, broken = await _prepare(settings, directory, workers)
         bus = await Bus.connect(settings, _CONNECTION_NAME)
         stack.push_async_callback(bus.close)
-        return await _run(bus, await _open(settings, bus, directory, workers, models, broken))
+        serving = await _open(settings, bus, directory, workers, models, broken)
+        if settings.precedent_metrics_port:
+            host, port = settings.precedent_metrics_host, settings.precedent_metrics_port
+            stack.callback(metrics_server.serve(models.metrics, host, port))
+        return await _run(bus, serving)
 
 
 @contextlib.asynccontextmanager
@@ -90,7 +105,7 @@ async def _prepare(settings: Settings, directory: IndexDirectory, workers: Worke
     current = directory.current()
     probing = asyncio.create_task(probe(current, directory.lock)) if current else None
     try:
-        models = await asyncio.to_thread(Models, settings, workers)
+        models = await asyncio.to_thread(Models, settings, workers, Metrics())
         return models, await probing if probing else None
     finally:
         if probing:
@@ -104,25 +119,39 @@ async def _open(
     shelf = Shelf(directory, ChromaStore.open, models.installed.model, models.files)
     try:
         await check_permissions(bus)
-        await ensure_streams(bus, stream_bounds(settings))
+        await await_leaders(bus, settings.precedent_start_timeout_s)
+        await ensure_streams(bus, operators_choices(settings))
         source = JetStreamLog(bus)
         log_state = await source.state()
-        index = shelf.open(log_state, broken)
-        await ensure_consumer(
-            bus,
-            index_uuid=index.identity.uuid,
-            after_seq=index.identity.watermark,
-            # One that has read nothing yet is as good as new, also where its first start was refused.
-            is_new_index=index.is_new or index.identity.watermark == 0,
-        )
-        dead_letters = JetStreamDeadLetters(bus, log_state.created)
+        # Asked before anything is begun: whoever is refused leaves everything as it was.
+        index = await _open_index(shelf, source, log_state, broken, await orphaned_index(bus))
+        await ensure_consumer(bus, index_uuid=index.identity.uuid, after_seq=index.identity.watermark)
+        dead_letters = JetStreamDeadLetters(bus, log_state.created, await began_at(log_state, source))
         await dead_letters.refresh()
     except StoreUnavailable as error:
         raise StartRefused(f"the index in {directory.path} cannot be used: {error}") from error
     except Fault as error:
         raise StartRefused(f"JetStream cannot be used: {error}") from error
-    outside = Outside(settings, bus, source, dead_letters, workers, models, shelf)
+    outside = Outside(settings, bus, source, dead_letters, workers, models, shelf, models.metrics)
     return Serving(outside, index)
+
+
+async def _open_index(
+    shelf: Shelf, source: JetStreamLog, log_state: LogState, broken: str | None, orphan: str | None
+) -> OpenedIndex:
+    """The index, also after log or index were put back from a backup."""
+    said = shelf.look(broken)
+    corrected = await put_back(said, log_state, source) if said is not None else None
+    if corrected is not None:
+        log.info("log_was_put_back", created=log_state.created, indexed_seq=corrected.watermark)
+        shelf.correct(corrected)
+    index = shelf.open(log_state, broken, orphan)
+    reason = await rewritten(index.identity, source)
+    if reason is None:
+        return index
+    log.warning("index_rebuilt", reason=reason, generation=index.path.name)
+    index.close()
+    return shelf.begin(log_state, index.identity.uuid)
 
 
 async def _run(bus: Bus, serving: Serving) -> int:
@@ -143,7 +172,7 @@ async def _run(bus: Bus, serving: Serving) -> int:
         directory=str(index.path.parent),
     )
     ingesting = asyncio.create_task(serving.follow())
-    looking = [asyncio.create_task(serving.guard.run()), asyncio.create_task(serving.upkeep.run())]
+    looking = [asyncio.create_task(one.run()) for one in (serving.guard, serving.upkeep, serving.observer)]
     told = asyncio.create_task(stopping.wait())
     waited: set[asyncio.Future[Any]] = {ingesting, *looking, told, bus.closed}
     await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)

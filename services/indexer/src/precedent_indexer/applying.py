@@ -16,8 +16,9 @@ from precedent_indexer.decoding import Delete, Operation, PutEvent, PutOutcome, 
 from precedent_indexer.deleting import Deleter
 from precedent_indexer.embedding import Embedding
 from precedent_indexer.errors import BusUnavailable, ModelUnavailable
-from precedent_indexer.folding import fold
+from precedent_indexer.folding import fold, is_news
 from precedent_indexer.in_hand import ENDED_TWICE
+from precedent_indexer.metrics import Metrics, unheard
 from precedent_indexer.ports import (
     DeadLetters,
     Log,
@@ -25,6 +26,7 @@ from precedent_indexer.ports import (
     Refusal,
     Vector,
     VectorStore,
+    Writes,
 )
 from precedent_indexer.removals import Removals
 from precedent_indexer.residue import Residue
@@ -64,8 +66,10 @@ class Applier:
         vectors: VectorFile | None = None,
         residue: Residue | None = None,
         removals: Removals | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """`vectors` and `residue` lie beside the store; `removals` are told what deletions remove."""
+        self._metrics = metrics or unheard()
         self._store = store
         self._embedding = embedding
         self._dead_letters = dead_letters
@@ -82,6 +86,7 @@ class Applier:
             store=store,
             embedding=embedding,
             source=source,
+            dead_letters=dead_letters,
             workers=workers,
             vectors=vectors,
             residue=residue,
@@ -166,7 +171,8 @@ class Applier:
     async def _bury(self, by_seq: Mapping[int, LogMessage], refusals: Mapping[int, Refusal]) -> None:
         for seq, refusal in sorted(refusals.items()):
             await self._dead_letters.put(by_seq[seq], refusal)
-            log.warning("dead_letter", seq=seq, reason=str(refusal.reason), detail=refusal.detail)
+            # The detail may quote the message: it is shown with the dead letter.
+            log.warning("dead_letter", seq=seq, reason=str(refusal.reason))
 
     async def _refuse_beyond_the_cap(self, operations: Sequence[Operation], refusals: dict[int, Refusal]) -> None:
         """Refuse what would begin a collection too many: an event, or an outcome that comes before any event."""
@@ -235,6 +241,7 @@ class Applier:
                 for one in part:
                     if isinstance(one, Delete):
                         await self._deleter.delete(one, self.alive)
+                        self._count_deletion(one)
             else:
                 for collection in dict.fromkeys(one.collection for one in part):
                     puts = [one for one in part if one.collection == collection and not isinstance(one, Delete)]
@@ -245,17 +252,29 @@ class Applier:
             dict.fromkeys(one.event.id if isinstance(one, PutEvent) else one.outcome.event_id for one in operations)
         )
 
-        def read_fold_write() -> None:
+        def read_fold_write() -> tuple[Writes, set[str]]:
             rows = self._store.rows(collection, ids)
             outcomes = self._store.outcomes(collection, ids)
             writes = fold(operations, rows, outcomes, prepared.vectors)
             self._store.write(collection, writes)
+            texts = {row.event.text for row, _ in writes.rows.values()}
+            before = {rows[event_id].event.text for event_id in writes.rows if event_id in rows} - texts
             if self._vectors is not None and writes.rows:
-                texts = {row.event.text for row, _ in writes.rows.values()}
-                before = {rows[event_id].event.text for event_id in writes.rows if event_id in rows}
-                self._vectors.keep(collection, {text: prepared.plain[text] for text in texts}, before - texts)
+                self._vectors.keep(collection, {text: prepared.plain[text] for text in texts}, before)
+            passed_over = {one.event.text for one in operations if isinstance(one, PutEvent)} - texts
+            return writes, before | passed_over
 
-        await self._workers.write(read_fold_write)
+        writes, superseded = await self._workers.write(read_fold_write)
+        # When their event is deleted, nobody will know any more that it once had these texts.
+        self._embedding.cache.forget(superseded)
+        for one in operations:
+            kind = "event" if isinstance(one, PutEvent) else "outcome"
+            self._metrics.messages.labels(kind, "applied" if is_news(one, writes) else "superseded").inc()
+
+    def _count_deletion(self, deletion: Delete) -> None:
+        removed = self._removals.of(deletion.seq)
+        self._metrics.messages.labels("deletion", "applied").inc()
+        self._metrics.events_removed.labels("deleted").inc(removed if isinstance(removed, int) else len(removed or ()))
 
     async def take_out(self, collection: str, ids: Sequence[str]) -> None:
         """Remove what the index has of these ids, unread, because it is not what the log says."""

@@ -139,7 +139,7 @@ def _text(item: OldItem, keeper: Keeper) -> str:
         text = document
         if refined is not None and not isinstance(refined, str):
             keeper.keep("refined_text", refined, "refined_text is no string: kept as an attribute")
-    elif document not in {"", text, item.metadata.get("original_text")}:
+    elif document not in ("", text, item.metadata.get("original_text")):
         keeper.keep("old_document", document, "document differs from refined_text: kept as old_document")
     if not text:
         keeper.changes.append(f"text is missing: original_text, reasoning or {NO_TEXT!r} stands for it")

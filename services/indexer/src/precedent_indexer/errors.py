@@ -40,6 +40,8 @@ class StartRefused(IndexerError):
 class Fault(IndexerError):
     """Something that the indexer depends on fails; it may recover.
 
+    Its text is for our log: subjects, numbers, kinds of errors, a server's own word; never what an event says.
+
     Attributes:
         says: what fails, in words that are safe to show to anybody.
     """

@@ -18,11 +18,13 @@ from typing import Final, Protocol
 
 import structlog
 
+from precedent_indexer import tracing
 from precedent_indexer.applying import Applier, Prepared
 from precedent_indexer.errors import ConsumerGone, Fault, StartRefused
 from precedent_indexer.in_hand import InHand
 from precedent_indexer.liveness import Liveness
-from precedent_indexer.ports import ConsumerState, Deliveries, Delivery, Log, LogMessage, LogState
+from precedent_indexer.metrics import Metrics
+from precedent_indexer.ports import ConsumerState, Deliveries, Delivery, Log, LogMessage, LogState, Refusal
 from precedent_indexer.progress import Progress
 from precedent_indexer.settling import Unsettled
 
@@ -80,6 +82,7 @@ class Corridor:
     unsettled: Unsettled
     liveness: Liveness
     batch_size: int
+    metrics: Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class _Step:
 
     prepared: Prepared | None
     upto: int
+    spans: tracing.Batch = tracing.NO_BATCH
 
 
 class Flow:
@@ -203,9 +207,11 @@ class Flow:
 
     async def _hand_on(self, messages: Sequence[LogMessage]) -> None:
         self._in_hand.take(self._with.progress.indexed_seq + 1, messages[-1].seq)
-        prepared = await self._with.applier.prepare(messages)
+        spans = tracing.Batch(messages)
+        with self._with.metrics.stage("prepare"), spans.stage("prepare"):
+            prepared = await self._with.applier.prepare(messages)
         self._taken = messages[-1].seq
-        await self._steps.put(_Step(prepared, self._taken))
+        await self._steps.put(_Step(prepared, self._taken, spans))
 
     async def _handle_alone(self, message: LogMessage) -> None:
         """Nothing runs beside a message that may have ended the process: if it ends again, it is known why."""
@@ -214,13 +220,15 @@ class Flow:
             # What is slow or fails the first time must not count as the message's doing.
             await self._with.applier.probe()
             self._is_probed = True
+        spans = tracing.Batch([message])
         if self._in_hand.is_guilty(message.seq):
             prepared = self._with.applier.refuse(message)
         else:
             self._in_hand.take_alone(message.seq)
-            prepared = await self._with.applier.prepare([message])
+            with self._with.metrics.stage("prepare"), spans.stage("prepare"):
+                prepared = await self._with.applier.prepare([message])
         self._taken = message.seq
-        await self._steps.put(_Step(prepared, self._taken))
+        await self._steps.put(_Step(prepared, self._taken, spans))
         await self._steps.join()
 
     async def _pass_over(self, seq: int) -> None:
@@ -237,8 +245,9 @@ class Flow:
         if consumer.delivered_seq > self._taken:
             # Delivered, but never arrived here: a response lost on the way would come again after ack_wait only.
             await self._read_through(consumer.delivered_seq)
-        elif consumer.pending == 0:
-            await self._pass_over(log_state.last_seq)
+        elif consumer.pending == 0 and log_state.last_seq > self._taken:
+            # Nothing more will be delivered, so all of it should be gone. The log knows.
+            await self._read_through(log_state.last_seq)
         await self._check_owner(consumer)
         await self._save(force=True)
         if self._with.progress.indexed_seq >= log_state.last_seq:
@@ -252,15 +261,18 @@ class Flow:
 
     async def _commit_all(self) -> None:
         while (step := await self._steps.get()) is not None:
+            self._with.metrics.queue_length.labels("prepared").set(self._steps.qsize())
             await self._commit(step)
             self._steps.task_done()
             await self._save(force=False)
 
     async def _commit(self, step: _Step) -> None:
         applier, books, progress = self._with.applier, self._with.books, self._with.progress
-        refusals = await applier.commit(step.prepared) if step.prepared else {}
-        for seq, refusal in refusals.items():
-            progress.refuse(seq, refusal)
+        if step.prepared:
+            with self._with.metrics.stage("commit"), step.spans.stage("commit"):
+                refusals = await applier.commit(step.prepared)
+            step.spans.end(refusals)
+            self._note(step.prepared.messages, refusals)
         if step.prepared and any(applier.removed_by(one.seq) is not None for one in step.prepared.messages):
             # Whoever asked for a deletion is answered once the watermark passes it: it must not fall back again.
             await books.save_watermark(step.upto)
@@ -268,7 +280,14 @@ class Flow:
         progress.advance(step.upto)
         self._with.liveness.advance()
         self._in_hand.done(step.upto)
-        await self._with.unsettled.settle()
+        with self._with.metrics.stage("settle"):
+            await self._with.unsettled.settle()
+
+    def _note(self, messages: Sequence[LogMessage], refusals: Mapping[int, Refusal]) -> None:
+        for seq, refusal in refusals.items():
+            self._with.progress.refuse(seq, refusal)
+            self._with.metrics.dead_letters.labels(str(refusal.reason)).inc()
+        self._with.metrics.note_delays(one.stored_at for one in messages)
 
     async def _save(self, *, force: bool) -> None:
         seq = self._with.progress.indexed_seq

@@ -35,6 +35,15 @@ def fold(
     return writes
 
 
+def is_news(operation: PutEvent | PutOutcome, writes: Writes) -> bool:
+    """Whether the fold that gave these writes took it over: nothing as new was there, or came with it."""
+    if isinstance(operation, PutEvent):
+        row = writes.rows.get(operation.event.id)
+        return row is not None and row[0].seq == operation.seq
+    record = writes.outcomes.get(operation.outcome.event_id)
+    return record is not None and record.seq == operation.seq
+
+
 def _put_event(
     operation: PutEvent,
     rows: Mapping[str, Row],

@@ -30,31 +30,22 @@ class IndexDirectory:
             StartRefused: another process has it, or it cannot be made or locked.
         """
         self.path = path.absolute()
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise StartRefused(
-                f"index directory {self.path} cannot be used ({error.strerror}): "
-                "set PRECEDENT_CHROMA_PATH to a directory that this user may write"
-            ) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        self._lock = _made_and_locked(self.path)
+
+    def renew(self) -> None:
+        """Make and lock the directory again where it was deleted, or replaced by another, under our hands.
+
+        Raises:
+            StartRefused: as at the start.
+        """
+        if not is_still(self.path, os.fstat(self._lock)):
+            lock = _made_and_locked(self.path)
             os.close(self._lock)
-            raise StartRefused(
-                f"index directory {self.path} is in use by another process: one index has one writer; "
-                "stop the other one, or set PRECEDENT_CHROMA_PATH to another directory"
-            ) from error
+            self._lock = lock
 
     def current(self) -> Path | None:
         """The generation in use, if there is one."""
-        try:
-            name = (self.path / _CURRENT).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            return None
-        directory = self.path / name
-        return directory if name.startswith(_PREFIX) and "/" not in name and directory.is_dir() else None
+        return current_generation(self.path)
 
     @property
     def lock(self) -> int:
@@ -104,6 +95,24 @@ class IndexDirectory:
         os.close(self._lock)
 
 
+def is_still(path: Path, found: os.stat_result) -> bool:
+    """Whether what is at `path` is what was `found` there."""
+    try:
+        return os.path.samestat(path.stat(), found)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def current_generation(path: Path) -> Path | None:
+    """The generation in use of the index in `path`, which may be locked by another process."""
+    try:
+        name = (path / _CURRENT).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    directory = path / name
+    return directory if name.startswith(_PREFIX) and "/" not in name and directory.is_dir() else None
+
+
 def carry_files(source: Path, target: Path) -> None:
     """Put the files of directory `source` into a new directory `target`: linked where possible, else copied.
 
@@ -124,6 +133,26 @@ def carry_files(source: Path, target: Path) -> None:
         with contextlib.suppress(OSError):
             shutil.rmtree(draft)
         raise
+
+
+def _made_and_locked(path: Path) -> int:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StartRefused(
+            f"index directory {path} cannot be used ({error.strerror}): "
+            "set PRECEDENT_CHROMA_PATH to a directory that this user may write"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise StartRefused(
+            f"index directory {path} is in use by another process: one index has one writer; "
+            "stop the other one, or set PRECEDENT_CHROMA_PATH to another directory"
+        ) from error
+    return lock
 
 
 def _number(generation: Path) -> int:

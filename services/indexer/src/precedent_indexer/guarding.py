@@ -1,4 +1,7 @@
-"""The store is watched while it is in use: one that fails again and again is looked at, and opened or begun anew."""
+"""The index is watched while it is in use: a store that fails again and again is looked at, and opened or begun anew.
+
+One whose directory is not there any more is begun anew in another.
+"""
 
 import asyncio
 import contextlib
@@ -47,7 +50,7 @@ class Service(Protocol):
 
 
 class Guard:
-    """Looks at the store again and again."""
+    """Looks at the index again and again."""
 
     def __init__(
         self,
@@ -68,16 +71,27 @@ class Guard:
         self._shut = False
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Watch until cancelled.
+
+        Raises:
+            StartRefused: the directory is gone, and no other can be had in its place.
+        """
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
             await self.look()
 
     async def look(self) -> None:
-        """Mend the store where it has failed for long; not where only its disk is full, which nothing here can mend."""
-        symptoms = self._service.index.store.symptoms
+        """Mend the index where its directory is gone, or its store has failed for long.
+
+        Not where only its disk is full, which nothing here can mend.
+
+        Raises:
+            StartRefused: as `run`.
+        """
+        index = self._service.index
+        symptoms = index.store.symptoms
         failing = symptoms.last(_TIMES, _FOR_S) and not symptoms.disk_is_full
-        if not (failing or self._shut) or self._service.is_rebuilding:
+        if not (failing or self._shut or await asyncio.to_thread(index.is_gone)) or self._service.is_rebuilding:
             return
         try:
             async with self._service.held():
@@ -93,7 +107,11 @@ class Guard:
             async with asyncio.timeout(_PATIENCE_S):
                 await idle()
         await self._workers.write(old.store.close)
-        broken = await self._probe(old.path)
+        if await asyncio.to_thread(old.is_gone):
+            broken: str | None = "its directory was deleted or replaced while it was in use"
+            await asyncio.to_thread(self._shelf.directory.renew)
+        else:
+            broken = await self._probe(old.path)
         index: OpenedIndex | None = None
         if broken is None:
             try:

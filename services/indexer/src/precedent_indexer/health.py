@@ -1,13 +1,14 @@
 """Is the indexer serving, and has it caught up? Asked over the bus, as any caller would."""
 
+import socket
 from dataclasses import dataclass
 
-from precedent_indexer.adapters.nats_io import Bus
+from precedent_indexer.adapters.nats_io import HOST_KEY, Bus
 from precedent_indexer.errors import BusUnavailable, StartRefused
 from precedent_indexer.settings import Settings, without_secrets
 from precedent_schemas import catalogue, codec
 from precedent_schemas.answers import StatsReply
-from precedent_schemas.subjects import SERVICE_ERROR_HEADER
+from precedent_schemas.subjects import SERVICE, SERVICE_ERROR_HEADER
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +19,34 @@ class Report:
     line: str
 
 
+async def check_alive(settings: Settings, timeout_s: float) -> Report:
+    """Whether the indexer of this host answers at all, in whatever state its index is.
+
+    What a new process could not mend is no reason to end one: an outage of NATS, a backlog, a rebuild.
+    """
+    try:
+        bus = await _connected(settings, timeout_s)
+    except StartRefused as error:
+        return Report(healthy=True, line=f"alive as far as can be seen: {error}")
+    try:
+        answered = await bus.ping_services(SERVICE, timeout_s)
+    finally:
+        await bus.close()
+    host = socket.gethostname()
+    if any((one.get("metadata") or {}).get(HOST_KEY) == host for one in answered):
+        return Report(healthy=True, line="alive: it answers")
+    return Report(healthy=False, line=f"not alive: NATS answers, and no indexer of host {host} within {timeout_s:g} s")
+
+
+async def _connected(settings: Settings, timeout_s: float) -> Bus:
+    quick = settings.model_copy(update={"precedent_start_timeout_s": timeout_s})
+    return await Bus.connect(quick, "precedent-indexer-health")
+
+
 async def check(settings: Settings, timeout_s: float) -> Report:
     """Ask the running indexer for its stats and judge them."""
-    quick = settings.model_copy(update={"precedent_start_timeout_s": timeout_s})
     try:
-        bus = await Bus.connect(quick, "precedent-indexer-health")
+        bus = await _connected(settings, timeout_s)
     except StartRefused as error:
         return Report(healthy=False, line=f"unhealthy: {error}")
     try:

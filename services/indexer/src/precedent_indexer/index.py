@@ -5,6 +5,7 @@ to fill it again. One of another model, or of an older format, answers until ano
 """
 
 import json
+import os
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -14,7 +15,7 @@ from typing import Final
 import structlog
 
 from precedent_indexer.errors import IndexBroken, StoreUnavailable
-from precedent_indexer.generations import IndexDirectory, carry_files
+from precedent_indexer.generations import IndexDirectory, carry_files, is_still
 from precedent_indexer.model import ModelInfo
 from precedent_indexer.ports import Identity, LogState, VectorStore
 from precedent_indexer.records import INDEX_FORMAT, READABLE_FORMATS
@@ -26,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 MODEL_FILES: Final = "model"
 """Inside of a generation: the files of the model that made its vectors, so that it can answer when another is used."""
-_UNFINISHED: Final = "unfinished.json"
+UNFINISHED: Final = "unfinished.json"
 """Inside of a generation that a rebuild fills: what it is to become."""
 _RESUMED: Final = "a rebuild was interrupted: it is resumed"
 
@@ -36,6 +37,7 @@ class OpenedIndex:
     """A generation that is open, and what lies beside its store.
 
     Attributes:
+        place: its directory, as it was found when it was opened.
         is_new: it was begun in this start.
         outdated: why another generation should take its place while it answers; None where it is as it should be.
     """
@@ -45,8 +47,13 @@ class OpenedIndex:
     identity: Identity
     vectors: VectorFile
     residue: Residue = field(repr=False)
+    place: os.stat_result = field(repr=False)
     is_new: bool = False
     outdated: str | None = None
+
+    def is_gone(self) -> bool:
+        """Whether its directory was deleted, or another was put in its place; asks the disk."""
+        return not is_still(self.path, self.place)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -69,13 +76,37 @@ class Shelf:
         self._open_store = open_store
         self._model = model
         self._model_files = model_files
+        self._looked_at: VectorStore | None = None
 
-    def open(self, log_state: LogState, broken: str | None = None) -> OpenedIndex:
+    def look(self, broken: str | None = None) -> Identity | None:
+        """What the generation in use says of itself, before it is opened; None where it says nothing.
+
+        Args:
+            broken: what a probe found wrong with it.
+        """
+        current = self.directory.current()
+        if current is None or broken is not None:
+            return None
+        try:
+            # Opening takes a while in a large index: it is done once.
+            self._looked_at = self._open_store(current)
+            return self._looked_at.identity()
+        except (IndexBroken, StoreUnavailable):
+            return None
+
+    def correct(self, identity: Identity) -> None:
+        """Let the generation that was looked at say this of itself from now on."""
+        if self._looked_at is not None:
+            self._looked_at.set_identity(identity)
+
+    def open(self, log_state: LogState, broken: str | None = None, orphan: str | None = None) -> OpenedIndex:
         """The index in the directory, begun anew where the one that is there may not be used.
 
         Args:
             log_state: of the log that it must be a view of.
             broken: what a probe found wrong with the generation in use.
+            orphan: uuid of the index that the durable consumer feeds and nobody uses. One that is begun goes on for
+                it: so every copy of the lost one can still be put back.
         """
         current = self.directory.current()
         if current is None:
@@ -83,21 +114,25 @@ class Shelf:
                 log.warning("index_rebuilt", reason="CURRENT is damaged: it names no generation that is there")
             else:
                 log.info("index_begun", reason="there is none yet", directory=str(self.directory.path))
-            return self.begin(log_state)
+            return self.begin(log_state, orphan)
         if broken is not None:
             log.warning("index_rebuilt", reason=broken, generation=current.name)
-            return self.begin(log_state)
+            return self.begin(log_state, orphan)
         try:
-            store = self._open_store(current)
+            store, self._looked_at = self._looked_at or self._open_store(current), None
             identity = store.identity()
         except (IndexBroken, StoreUnavailable) as error:
             log.warning("index_rebuilt", reason=str(error), generation=current.name)
-            return self.begin(log_state)
+            return self.begin(log_state, orphan)
         reason = _unusable(identity, log_state)
         if reason is not None or identity is None:
             store.close()
             log.warning("index_rebuilt", reason=reason, generation=current.name)
-            return self.begin(log_state)
+            return self.begin(log_state, orphan)
+        if identity.watermark == 0 and orphan is not None and orphan != identity.uuid:
+            # It has read nothing yet, so it is as good as one that is begun now.
+            identity = replace(identity, uuid=orphan)
+            store.set_identity(identity)
         unfinished = self.unfinished(identity)
         self.directory.drop_others(current, *unfinished)
         outdated = self._outdated(identity) or (_RESUMED if unfinished else None)
@@ -144,7 +179,7 @@ class Shelf:
             current.identity, fingerprint=self._model.fingerprint, watermark=0, index_format=INDEX_FORMAT
         )
         try:
-            (generation / _UNFINISHED).write_text(json.dumps(asdict(identity)), encoding="utf-8")
+            (generation / UNFINISHED).write_text(json.dumps(asdict(identity)), encoding="utf-8")
             store = self._made(generation, identity)
         except (OSError, IndexBroken, StoreUnavailable) as error:
             self.directory.drop(generation)
@@ -155,7 +190,7 @@ class Shelf:
         """Take a filled generation into use, in one step."""
         generation.vectors.part_with_earlier()
         self.directory.switch(generation.path)
-        (generation.path / _UNFINISHED).unlink(missing_ok=True)
+        (generation.path / UNFINISHED).unlink(missing_ok=True)
 
     def reopen(self, closed: OpenedIndex) -> OpenedIndex:
         """The same generation, with a store that is opened anew.
@@ -170,7 +205,7 @@ class Shelf:
             try:
                 carry_files(self._model_files, generation / MODEL_FILES)
             except OSError as error:
-                log.warning("model_not_carried", generation=generation.name, error=str(error))
+                log.warning("model_not_carried", generation=generation.name, error=error.strerror)
         store = self._open_store(generation)
         for collection in STANDING_COLLECTIONS:
             store.create(collection)
@@ -187,7 +222,7 @@ class Shelf:
         outdated: str | None = None,
     ) -> OpenedIndex:
         vectors = open_vectors(path, identity.fingerprint, earlier)
-        return OpenedIndex(path, store, identity, vectors, Residue(path), outdated=outdated)
+        return OpenedIndex(path, store, identity, vectors, Residue(path), path.stat(), outdated=outdated)
 
     def _resumed(self, path: Path, current: OpenedIndex) -> OpenedIndex | None:
         try:
@@ -209,7 +244,7 @@ class Shelf:
         found: list[Path] = []
         for path in self.directory.all():
             try:
-                noted = Identity(**json.loads((path / _UNFINISHED).read_text(encoding="utf-8")))
+                noted = Identity(**json.loads((path / UNFINISHED).read_text(encoding="utf-8")))
             except (OSError, ValueError, TypeError):
                 continue
             if path != self.directory.current() and self._is_next(noted, current):
@@ -223,6 +258,8 @@ class Shelf:
             fingerprint=self._model.fingerprint,
             index_format=INDEX_FORMAT,
             watermark=identity.watermark,
+            mark_seq=identity.mark_seq,
+            mark_at=identity.mark_at,
         )
         return identity == wanted
 

@@ -16,6 +16,7 @@ from precedent_indexer.applying import Applier
 from precedent_indexer.errors import ConsumerGone, Fault, Stalled
 from precedent_indexer.flowing import Bookkeeping, Corridor, Flow
 from precedent_indexer.liveness import Liveness
+from precedent_indexer.metrics import Metrics, unheard
 from precedent_indexer.ports import Deliveries, Log
 from precedent_indexer.progress import Progress
 from precedent_indexer.settling import Unsettled
@@ -44,6 +45,7 @@ class Ingest:
         progress: Progress,
         books: Bookkeeping,
         batch_size: int,
+        metrics: Metrics | None = None,
     ) -> None:
         self.liveness = Liveness()
         self._corridor = Corridor(
@@ -55,6 +57,7 @@ class Ingest:
             unsettled=Unsettled(progress),
             liveness=self.liveness,
             batch_size=batch_size,
+            metrics=metrics or unheard(),
         )
         self._stopping = asyncio.Event()
         self._draining = asyncio.Event()
@@ -64,6 +67,11 @@ class Ingest:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._holding = asyncio.Lock()
+
+    @property
+    def unsettled(self) -> int:
+        """Messages that were taken and are not settled."""
+        return len(self._corridor.unsettled)
 
     def stop(self) -> None:
         """Finish what is in hand, settle it, and return from `run`."""
@@ -137,11 +145,13 @@ class Ingest:
             try:
                 await self._watched(Flow(self._corridor, self._draining))
             except ConsumerGone as error:
+                self._count(error)
                 log.warning("consumer_gone", detail=str(error), resume_after=self._corridor.progress.indexed_seq)
                 self.liveness.fault = "the durable consumer is gone"
                 await self._wait_out(backoff)
                 await self._try_to_recreate()
             except Fault as error:
+                self._count(error)
                 log.error("ingest_fault", error=type(error).__name__, detail=str(error)[:300], retry_in_s=backoff)
                 self.liveness.fault = error.says
                 await self._wait_out(backoff)
@@ -165,8 +175,12 @@ class Ingest:
             running.cancel()
             await asyncio.wait({running})
 
+    def _count(self, error: Exception) -> None:
+        self._corridor.metrics.faults.labels(type(error).__name__).inc()
+
     def _give_up(self) -> None:
         self.liveness.stalls += 1
+        self._corridor.metrics.faults.labels(Stalled.__name__).inc()
         covered = self._corridor.progress.indexed_seq
         if self.liveness.stalls > 1:
             raise Stalled(

@@ -17,6 +17,7 @@ from precedent_indexer.errors import (
     StartRefused,
     StoreUnavailable,
 )
+from precedent_indexer.metrics import Metrics, unheard
 from precedent_schemas import questions
 from precedent_schemas.failures import ErrorReason
 from precedent_schemas.jobs import REBUILD, REPAIR, VERIFY, EndedJob, Job, JobReply, JobReport
@@ -87,7 +88,8 @@ class _Running:
 class Jobs:
     """Runs at most one job."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or unheard()
         self._running: _Running | None = None
         self._task: asyncio.Task[None] | None = None
         self._last: EndedJob | None = None
@@ -155,6 +157,7 @@ class Jobs:
             ended_at=datetime.now(UTC),
             took_s=running.took_s,
         )
+        self._metrics.jobs.labels(running.kind, self._last.outcome).inc()
         if report is not None:
             found = report.model_dump(exclude={"examples"}, exclude_none=True)
             log.info("job_done", kind=running.kind, id=running.id, took_s=self._last.took_s, **found)

@@ -13,6 +13,7 @@ from precedent_indexer.adapters.embedder import MiniLmEmbedder
 from precedent_indexer.embedding import Embedding
 from precedent_indexer.errors import StartRefused
 from precedent_indexer.index import MODEL_FILES, OpenedIndex
+from precedent_indexer.metrics import Metrics
 from precedent_indexer.model import DEFAULT_MODEL_DIR, ModelError
 from precedent_indexer.settings import Settings
 from precedent_indexer.workers import Workers
@@ -26,7 +27,7 @@ _MAX_THREADS: Final = 4
 class Models:
     """Embeddings by the generation that they are for."""
 
-    def __init__(self, settings: Settings, workers: Workers) -> None:
+    def __init__(self, settings: Settings, workers: Workers, metrics: Metrics) -> None:
         """Load the model that is installed.
 
         Raises:
@@ -34,6 +35,8 @@ class Models:
         """
         self._settings = settings
         self._workers = workers
+        self.metrics = metrics
+        """What the embeddings are counted in."""
         self.files = settings.precedent_model_path or DEFAULT_MODEL_DIR
         """Where the installed one is."""
         try:
@@ -58,6 +61,11 @@ class Models:
         self._carried = carried
         return carried
 
+    @property
+    def cache_entries(self) -> int:
+        """Texts whose vector is in memory."""
+        return sum(len(one.cache) for one in (self.installed, self._carried) if one is not None)
+
     def let_go(self) -> None:
         """The model of an older index is not needed any more."""
         self._carried = None
@@ -69,6 +77,7 @@ class Models:
             questions=questions,
             workers=self._workers,
             cache_entries=self._settings.precedent_embedding_cache,
+            metrics=self.metrics,
         )
 
 

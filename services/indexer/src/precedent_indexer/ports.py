@@ -1,6 +1,6 @@
 """What the rooms of the indexer need of the outside, and the values that pass between them."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -84,13 +84,19 @@ class LogState:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerState:
-    """The durable consumer as the server has it."""
+    """The durable consumer as the server has it.
+
+    Attributes:
+        index_uuid: of the index that it feeds.
+        instance: the process that has claimed it for that index.
+    """
 
     delivered_seq: int
     pending: int
     ack_pending: int
     redelivered: int
     index_uuid: str | None
+    instance: str | None
 
 
 class Delivery(Protocol):
@@ -170,8 +176,17 @@ class DeadLetters(Protocol):
     async def put(self, message: LogMessage, refusal: Refusal) -> None:
         """Store it durably; the same message twice is one dead letter."""
 
+    async def refresh(self) -> None:
+        """Take note of what has become a dead letter since the last time."""
+
     def refusals(self) -> Mapping[int, Refusal]:
-        """Why each original that has a dead letter was refused, by its sequence."""
+        """Why each original that has a dead letter was refused, by its sequence, as far as it was taken note of."""
+
+    def about(self, collection: str, ids: Collection[str]) -> list[int]:
+        """Originals that name one of these events, as far as they can be read and were taken note of."""
+
+    async def remove(self, original: int) -> None:
+        """Erase the dead letters of one original."""
 
     async def count(self) -> int:
         """Messages in the dead-letter stream."""
@@ -198,6 +213,9 @@ class Identity:
         fingerprint: of the model whose vectors it holds.
         watermark: every message up to this sequence is applied; never ahead of what is stored.
         index_format: how rows are laid out; another one means a rebuild.
+        mark_seq: a message that was read from the log, 0 where none is known: it tells whether the log is still the
+            one that was read.
+        mark_at: when the log stored that message.
     """
 
     uuid: str
@@ -205,6 +223,8 @@ class Identity:
     fingerprint: str
     watermark: int
     index_format: int
+    mark_seq: int = 0
+    mark_at: str = ""
 
 
 @dataclass(slots=True)

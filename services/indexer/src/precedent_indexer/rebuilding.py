@@ -5,6 +5,7 @@ removed, and the old generation goes on.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -65,13 +66,20 @@ class Service(Protocol):
 
 @dataclass(slots=True)
 class _Filling:
-    """A generation on its way, up to `done`."""
+    """A generation on its way, up to `done`.
+
+    Attributes:
+        is_probed: its model and its store have shown in this life that they work.
+        holds: the write corridor is held for it.
+    """
 
     index: OpenedIndex
     applier: Applier
     in_hand: InHand
     done: int
     saved_at: float
+    is_probed: bool = False
+    holds: bool = False
 
 
 class Rebuilder:
@@ -173,6 +181,8 @@ class Rebuilder:
     async def _read_up_to(self, filling: _Filling, target: int, report: ReportProgress) -> None:
         batch: list[LogMessage] = []
         report("filling", filling.done, target)
+        # What the write corridor has refused up to `target` is there by now.
+        await self._dead_letters.refresh()
         async for message in self._source.read(filling.done + 1, target):
             batch.append(message)
             if len(batch) == _TOGETHER:
@@ -192,8 +202,10 @@ class Rebuilder:
         refused = self._dead_letters.refusals()
         wanted = [message for message in batch if message.seq not in refused]
         if any(filling.in_hand.suspect(message.seq) for message in wanted):
-            for message in wanted:
-                await self._apply_alone(filling, message)
+            # Nothing else is in hand meanwhile: if the process ends again, it is known why, and nobody else is blamed.
+            async with contextlib.nullcontext() if filling.holds else self._service.held():
+                for message in wanted:
+                    await self._apply_alone(filling, message)
         elif wanted:
             filling.in_hand.take(wanted[0].seq, wanted[-1].seq)
             self._note(await filling.applier.apply(wanted))
@@ -204,6 +216,10 @@ class Rebuilder:
 
     async def _apply_alone(self, filling: _Filling, message: LogMessage) -> None:
         """A message that was in hand when the process ended without a word may be what ended it."""
+        if not filling.is_probed:
+            # What ends the process whatever it is given must not count as the message's doing.
+            await filling.applier.probe()
+            filling.is_probed = True
         if filling.in_hand.is_guilty(message.seq):
             self._note(await filling.applier.commit(filling.applier.refuse(message)))
         else:
@@ -239,6 +255,7 @@ class Rebuilder:
         while True:
             try:
                 async with self._service.held():
+                    filling.holds = True
                     report("switching", filling.done, await self._service.reached())
                     await self._read_up_to(filling, await self._service.reached(), report)
                     await self._expire(filling.index)
@@ -247,6 +264,7 @@ class Rebuilder:
                     return self._service.take_over(filling.index)
             except BusUnavailable:
                 # The corridor is let go of meanwhile: it has its own ways to wait for the bus.
+                filling.holds = False
                 await self._fill(filling, report)
 
     async def _expire(self, index: OpenedIndex) -> None:

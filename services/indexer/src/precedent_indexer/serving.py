@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import BaseModel
 
+from precedent_indexer import __version__
 from precedent_indexer.adapters.dead_letter_stream import JetStreamDeadLetters
 from precedent_indexer.adapters.jetstream_log import JetStreamLog
 from precedent_indexer.adapters.nats_io import Bus
@@ -24,7 +25,9 @@ from precedent_indexer.index import OpenedIndex, Shelf
 from precedent_indexer.ingest import Ingest
 from precedent_indexer.jobs import Jobs, JobVerbs
 from precedent_indexer.listing import Lister
+from precedent_indexer.metrics import Metrics
 from precedent_indexer.models import Models
+from precedent_indexer.observing import Observer
 from precedent_indexer.progress import Progress
 from precedent_indexer.rebuilding import Rebuilder
 from precedent_indexer.recurring import Recurrence
@@ -51,6 +54,7 @@ class Outside:
     workers: Workers
     models: Models
     shelf: Shelf
+    metrics: Metrics
 
 
 class Serving:
@@ -59,7 +63,9 @@ class Serving:
     def __init__(self, outside: Outside, index: OpenedIndex) -> None:
         self._outside = outside
         self.index = index
-        self.jobs = Jobs()
+        outside.metrics.build.info({"version": __version__})
+        outside.metrics.model.info({name: str(value) for name, value in asdict(outside.models.installed.model).items()})
+        self.jobs = Jobs(outside.metrics)
         self.progress = Progress(index.identity.watermark)
         for seq, refusal in outside.dead_letters.refusals().items():
             self.progress.refuse(seq, refusal)
@@ -72,8 +78,8 @@ class Serving:
             self._can_embed.set()
         self._follows = False
         """The generation in use takes what the log has; where it does not, the one to come must."""
-        applier = self._applier(index, embedding or outside.models.installed, self._removals)
-        self._books = Books(outside.bus, index, self.progress, outside.workers)
+        applier = self._corridors_applier(index, embedding)
+        self._books = Books(outside.bus, index, self.progress, outside.workers, outside.source)
         self.ingest = Ingest(
             feed=self.feed,
             source=outside.source,
@@ -81,8 +87,9 @@ class Serving:
             progress=self.progress,
             books=self._books,
             batch_size=outside.settings.precedent_batch_size,
+            metrics=outside.metrics,
         )
-        view = self._view(index, embedding)
+        view = self._view_now = self._view(index, embedding)
         self.rebuilder = Rebuilder(
             service=self,
             shelf=outside.shelf,
@@ -108,15 +115,26 @@ class Serving:
             jobs=self.jobs,
             rebuilder=self.rebuilder,
             scrub_after_s=outside.settings.precedent_scrub_after,
+            metrics=outside.metrics,
+        )
+        self.observer = Observer(
+            service=self,
+            metrics=outside.metrics,
+            feed=self.feed,
+            source=outside.source,
+            dead_letters=outside.dead_letters,
+            workers=outside.workers,
         )
         self.begin = self._job_verbs(index, applier)
         self.door = Door(
             self._verbs(view, applier),
             reply=outside.bus.reply,
             wait_until_covered=view.wait_until_covered,
+            foresee=self._foresee,
             max_payload=lambda: outside.bus.max_payload,
             at_once=outside.settings.precedent_questions_at_once,
             waiting=outside.settings.precedent_questions_waiting,
+            metrics=outside.metrics,
         )
 
     async def follow(self) -> None:
@@ -133,6 +151,11 @@ class Serving:
     def runtime(self) -> str:
         """What computes the model here."""
         return self._outside.models.installed.model.runtime
+
+    @property
+    def cache_entries(self) -> int:
+        """Texts whose vector is in memory."""
+        return self._outside.models.cache_entries
 
     def stop(self) -> None:
         """Finish what is in hand and take nothing more."""
@@ -168,11 +191,12 @@ class Serving:
         """Put a generation in the place of the one in use, while held; the result waits for questions to the old."""
         models = self._outside.models
         embedding = models.of(index)
-        applier = self._applier(index, embedding or models.installed, self._removals)
-        self._books = Books(self._outside.bus, index, self.progress, self._outside.workers)
+        applier = self._corridors_applier(index, embedding)
+        self._books = Books(self._outside.bus, index, self.progress, self._outside.workers, self._outside.source)
         self.ingest.use(applier, self._books)
         self.begin = self._job_verbs(index, applier)
-        ended = self.door.use(self._verbs(self._view(index, embedding), applier))
+        self._view_now = self._view(index, embedding)
+        ended = self.door.use(self._verbs(self._view_now, applier))
         self.index = index
         self.progress.advance(index.identity.watermark)
         if embedding is models.installed:
@@ -188,6 +212,10 @@ class Serving:
 
         return self.door.use({endpoint.name: unavailable for endpoint in catalogue.ENDPOINTS})
 
+    def _foresee(self, request: BaseModel) -> None:
+        """Begin what a question that waits for the index will need."""
+        self._view_now.foresee(request)
+
     async def let_questions_pass(self) -> None:
         """Wait while questions are worked on, a moment long."""
         await self.door.let_questions_pass()
@@ -195,7 +223,13 @@ class Serving:
     async def _probe(self, generation: Path) -> str | None:
         return await probe(generation, self._outside.shelf.directory.lock)
 
-    def _applier(self, index: OpenedIndex, embedding: Embedding, removals: Removals) -> Applier:
+    def _corridors_applier(self, index: OpenedIndex, embedding: Embedding | None) -> Applier:
+        outside = self._outside
+        return self._applier(index, embedding or outside.models.installed, self._removals, outside.metrics)
+
+    def _applier(
+        self, index: OpenedIndex, embedding: Embedding, removals: Removals, metrics: Metrics | None = None
+    ) -> Applier:
         return Applier(
             store=index.store,
             embedding=embedding,
@@ -206,6 +240,7 @@ class Serving:
             vectors=index.vectors,
             residue=index.residue,
             removals=removals,
+            metrics=metrics,
         )
 
     def _view(self, index: OpenedIndex, embedding: Embedding | None) -> IndexView:

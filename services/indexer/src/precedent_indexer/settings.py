@@ -49,8 +49,11 @@ class Settings(BaseSettings):
         str | None, Field(repr=False, description="A Chroma server instead of a directory; not served by this version")
     ] = None
     precedent_metrics_port: Annotated[
-        int, Field(ge=0, le=65535, description="Port for Prometheus; 0 is off; not served by this version")
+        int, Field(ge=0, le=65535, description="Port that Prometheus scrapes; 0 is off")
     ] = 0
+    precedent_metrics_host: Annotated[
+        str, Field(description="Address that it is served on, to whoever asks; 0.0.0.0 is every one, as in a container")
+    ] = "127.0.0.1"
     precedent_log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least level of log lines")
     ] = "info"
@@ -99,6 +102,9 @@ class Settings(BaseSettings):
     precedent_dead_letters_max_bytes: Annotated[
         int | None, Field(ge=1, description="Bound of the dead letters where they are created; unset: the server's")
     ] = None
+    precedent_replicas: Annotated[
+        int, Field(ge=1, le=5, description="Servers that keep each stream where it is created; 3 on a cluster")
+    ] = 1
     precedent_health_max_lag: Annotated[
         int, Field(ge=0, description="Messages that the index may lag behind the log and still be healthy")
     ] = 1000
@@ -120,8 +126,6 @@ def load() -> Settings:
             "PRECEDENT_CHROMA_URL is set, but this version keeps its index in a directory: "
             "unset it and set PRECEDENT_CHROMA_PATH"
         )
-    if settings.precedent_metrics_port:
-        raise StartRefused("PRECEDENT_METRICS_PORT is set, but this version serves no metrics: unset it or set 0")
     return settings
 
 

@@ -17,6 +17,9 @@ class Unsettled:
         self._progress = progress
         self._deliveries: dict[int, Delivery] = {}
 
+    def __len__(self) -> int:
+        return len(self._deliveries)
+
     def add(self, deliveries: Iterable[Delivery]) -> None:
         """These have arrived; of the same message, the last one counts."""
         self._deliveries |= {one.message.seq: one for one in deliveries}

@@ -9,6 +9,7 @@ import structlog
 from precedent_indexer.errors import Fault, QuestionFailed
 from precedent_indexer.index import OpenedIndex
 from precedent_indexer.jobs import Jobs
+from precedent_indexer.metrics import Metrics, unheard
 from precedent_indexer.ports import Log
 from precedent_indexer.progress import Progress
 from precedent_indexer.rebuilding import Rebuilder
@@ -46,6 +47,7 @@ class Upkeep:
         jobs: Jobs,
         rebuilder: Rebuilder,
         scrub_after_s: float,
+        metrics: Metrics | None = None,
     ) -> None:
         """`scrub_after_s`: deleted text stays in the files no longer; 0: as long as nobody asks for a rebuild."""
         self._service = service
@@ -55,6 +57,7 @@ class Upkeep:
         self._jobs = jobs
         self._rebuilder = rebuilder
         self._scrub_after_s = scrub_after_s
+        self._metrics = metrics or unheard()
         self._looked_at: OpenedIndex | None = None
         self._read_when: int = 0
         self._log_begins_at = 0
@@ -85,7 +88,8 @@ class Upkeep:
         if self._jobs.current is None:
             self._rebuild_if_due(index)
         if log_state.first_seq > self._log_begins_at:
-            await expire(self._workers, index.store, index.vectors, log_state.first_seq)
+            expired = await expire(self._workers, index.store, index.vectors, log_state.first_seq)
+            self._metrics.events_removed.labels("expired").inc(expired)
             self._log_begins_at = log_state.first_seq
         if self._progress.indexed_seq >= self._read_when:
             await self._workers.write(drop_inherited, index.vectors)

@@ -20,7 +20,8 @@ from precedent_indexer.ports import Vector
 log = structlog.get_logger(__name__)
 
 _FILE: Final = "vectors.sqlite"
-_INHERITED: Final = "inherited-vectors.sqlite"
+INHERITED: Final = "inherited-vectors.sqlite"
+"""The file of the generation before, until this one has read the log."""
 _TOGETHER: Final = 500
 """Texts of one look-up."""
 _CHECK_BYTES: Final = 8
@@ -127,7 +128,8 @@ class VectorFile:
                     with self._db:
                         yield self._db
             except sqlite3.Error as error:
-                log.warning("vector_file_dropped", file=str(self.path), error=type(error).__name__, detail=str(error))
+                name = getattr(error, "sqlite_errorname", type(error).__name__)
+                log.warning("vector_file_dropped", file=str(self.path), error=name)
                 self._drop()
 
     def _clean(self) -> None:
@@ -151,7 +153,7 @@ class VectorFile:
 
 def open_vectors(generation: Path, fingerprint: str, earlier: VectorFile | None = None) -> VectorFile:
     """The vector file of a generation; behind it `earlier`, or the one that the generation has inherited."""
-    inherited = generation / _INHERITED
+    inherited = generation / INHERITED
     if earlier is None and inherited.exists():
         earlier = VectorFile(inherited, fingerprint)
     return VectorFile(generation / _FILE, fingerprint, earlier)
@@ -162,13 +164,13 @@ def inherit(generation: Path, from_generation: Path) -> None:
 
     They are kept until that one has read the log: only then is it known which of them nobody needs.
     """
-    files = [from_generation / name for name in (_FILE, _INHERITED) if (from_generation / name).is_file()]
+    files = [from_generation / name for name in (_FILE, INHERITED) if (from_generation / name).is_file()]
     if files:
         # A generation that was given up before it had read the log has two; one is enough to save most of the work.
         most = max(files, key=lambda file: file.stat().st_size)
         for suffix in ("-wal", ""):
             with contextlib.suppress(OSError):
-                most.with_name(most.name + suffix).replace(generation / (_INHERITED + suffix))
+                most.with_name(most.name + suffix).replace(generation / (INHERITED + suffix))
 
 
 def drop_inherited(vectors: VectorFile) -> None:

@@ -22,6 +22,7 @@ class FakeBus(Bus):
 
     def __init__(self, **answers: Answer) -> None:
         """No connection."""
+        self.instance = "this"
         self.answers: defaultdict[str, list[Any]] = defaultdict(list)
         for verb, answer in answers.items():
             self.answers[verb].append(answer)

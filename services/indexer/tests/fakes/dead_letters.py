@@ -1,9 +1,10 @@
 """The dead-letter stream in memory."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from fakes.chaos import CALM, Chaos
+from precedent_indexer.decoding import named_event
 from precedent_indexer.errors import BusUnavailable
 from precedent_indexer.ports import LogMessage, Refusal
 
@@ -29,6 +30,16 @@ class FakeDeadLetters:
     def refusals(self) -> Mapping[int, Refusal]:
         """Why each original was refused."""
         return {seq: refusal for seq, (_, refusal) in self.letters.items()}
+
+    def about(self, collection: str, ids: Collection[str]) -> list[int]:
+        """Originals that name one of these events."""
+        named = {seq: named_event(message) for seq, (message, _) in self.letters.items()}
+        return sorted(seq for seq, event in named.items() if event and event[0] == collection and event[1] in ids)
+
+    async def remove(self, original: int) -> None:
+        """Forget it."""
+        self.chaos.step("dead_letters.remove", BusUnavailable("fake: remove"))
+        self.letters.pop(original, None)
 
     async def count(self) -> int:
         """How many there are."""

@@ -95,7 +95,7 @@ class FakeFeed:
         self._step("state")
         pending = sum(seq > self.delivered_seq for seq in self.log.messages)
         again = sum(deliveries > 1 for deliveries in self.unsettled.values())
-        return ConsumerState(self.delivered_seq, pending, len(self.unsettled), again, self.index_uuid)
+        return ConsumerState(self.delivered_seq, pending, len(self.unsettled), again, self.index_uuid, "fake")
 
     def settle(self, seq: int, how: str) -> None:
         """One delivery was settled."""

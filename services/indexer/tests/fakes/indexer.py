@@ -11,7 +11,7 @@ from fakes.dead_letters import FakeDeadLetters
 from fakes.deliveries import FakeFeed, Quirk
 from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
-from fakes.log_model import KILLER, POISON, doomed, meaning, replayed
+from fakes.log_model import KILLER, POISON, doomed, meaning, replayed, unburied
 from fakes.vector_store import FakeStore
 from fakes.workers import InlineWorkers
 from precedent_indexer import applying
@@ -19,6 +19,7 @@ from precedent_indexer.applying import Applier
 from precedent_indexer.decoding import Delete
 from precedent_indexer.errors import StoreUnavailable
 from precedent_indexer.ingest import Ingest
+from precedent_indexer.metrics import Metrics
 from precedent_indexer.ports import Identity, Vectors
 from precedent_indexer.progress import Progress
 from precedent_indexer.records import INDEX_FORMAT, OutcomeRecord, Row
@@ -75,7 +76,9 @@ class FailingStore(FakeStore):
 class FakeIndexer:
     """Log, store, consumer and dead letters outlive the process; the corridor above them is built anew."""
 
-    def __init__(self, plan: Mapping[int, Doom], quirks: Sequence[Quirk], batch_size: int) -> None:
+    def __init__(
+        self, plan: Mapping[int, Doom], quirks: Sequence[Quirk], batch_size: int, metrics: Metrics | None = None
+    ) -> None:
         self.chaos = Chaos(plan)
         self.log = FakeLog(self.chaos)
         self.store = self._empty_store()
@@ -88,6 +91,7 @@ class FakeIndexer:
         self.named_alone: Counter[int] = Counter()
         """How often a message was named alone when the process was killed."""
         self._batch_size = batch_size
+        self._metrics = metrics
         self._start()
 
     def _empty_store(self) -> FailingStore:
@@ -106,6 +110,7 @@ class FakeIndexer:
             source=self.log,
             workers=InlineWorkers(),
             max_collections=64,
+            metrics=self._metrics,
         )
         self.ingest = Ingest(
             feed=self.feed,
@@ -114,6 +119,7 @@ class FakeIndexer:
             progress=self.progress,
             books=self.books,
             batch_size=self._batch_size,
+            metrics=self._metrics,
         )
         self._task = asyncio.create_task(self.ingest.run())
 
@@ -178,7 +184,8 @@ class FakeIndexer:
                 held = where.get(event_id)
                 there = held is not None and held.seq >= claimed.seq
                 assert there or self._deleted_after(seq, collection, event_id), (seq, claimed)
-        assert {one for one in self.refused() if one <= seq} <= self.dead_letters.letters.keys()
+        buried = self.refused() - unburied(self.log.history)
+        assert {one for one in buried if one <= seq} <= self.dead_letters.letters.keys()
 
     def check_settlement(self, seq: int, how: str) -> None:
         """What is settled is covered, and only what is a dead letter is terminated."""
@@ -193,7 +200,7 @@ class FakeIndexer:
             rows, outcomes = self.store.contents(collection)
             assert rows == (wanted[collection].rows if collection in wanted else {})
             assert outcomes == (wanted[collection].outcomes if collection in wanted else {})
-        assert self.dead_letters.letters.keys() == self.refused()
+        assert self.dead_letters.letters.keys() == self.refused() - unburied(self.log.history)
         assert self.log.messages.keys() == self.log.history.keys() - doomed(self.log.history)
 
     def _deleted_after(self, seq: int, collection: str, event_id: str) -> bool:

@@ -27,10 +27,11 @@ class FakeLog:
         """How often each sequence was asked to be erased."""
         self.purged: list[tuple[tuple[str, ...], int]] = []
 
-    def publish(self, subject: str, data: bytes) -> int:
+    def publish(self, subject: str, data: bytes, headers: dict[str, list[str]] | None = None) -> int:
         """Store whatever a publisher sends; its sequence."""
         self.last_seq += 1
-        self.messages[self.last_seq] = self.history[self.last_seq] = message(self.last_seq, data, subject=subject)
+        stored = message(self.last_seq, data, subject=subject, headers=headers)
+        self.messages[self.last_seq] = self.history[self.last_seq] = stored
         return self.last_seq
 
     def publish_event(self, body: dict[str, Any], collection: str = "incidents", kind: str = "auth") -> int:

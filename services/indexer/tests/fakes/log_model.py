@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 
-from precedent_indexer.decoding import Delete, PutEvent, PutOutcome, decode
+from precedent_indexer.decoding import Delete, PutEvent, PutOutcome, decode, named_event
 from precedent_indexer.ports import LogMessage, Refusal
 from precedent_indexer.records import OutcomeRecord, Row
 from precedent_schemas.subjects import collection_of
@@ -66,7 +66,7 @@ def replayed(history: Mapping[int, LogMessage], last_seq: int | None = None) -> 
 
 
 def doomed(history: Mapping[int, LogMessage]) -> set[int]:
-    """Sequences of what a later deletion takes out of the log; a whole collection goes with what was refused in it."""
+    """Sequences of what a later deletion takes out of the log; what was refused goes with the event that it names."""
     found: set[int] = set()
     for seq, message in history.items():
         deletion = meaning(message)
@@ -75,10 +75,23 @@ def doomed(history: Mapping[int, LogMessage]) -> set[int]:
     return found
 
 
+def unburied(history: Mapping[int, LogMessage]) -> set[int]:
+    """Sequences of what must be refused and stays no dead letter, since its event was deleted by its id."""
+    by_ids = [one for one in map(meaning, history.values()) if isinstance(one, Delete) and one.ids is not None]
+    return {
+        seq
+        for seq, message in history.items()
+        if meaning(message) is None and any(seq < one.seq and _named(message, one) for one in by_ids)
+    }
+
+
 def _named(message: LogMessage, deletion: Delete) -> bool:
     put = meaning(message)
     if isinstance(put, Delete) or collection_of(message.subject) != deletion.collection:
         return False
-    if deletion.ids is None or put is None:
-        return deletion.ids is None
+    if deletion.ids is None:
+        return True
+    if put is None:
+        named = named_event(message)
+        return named is not None and named[1] in deletion.ids
     return (put.event.id if isinstance(put, PutEvent) else put.outcome.event_id) in deletion.ids

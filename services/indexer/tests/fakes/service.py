@@ -80,6 +80,11 @@ class FakeService:
             self.progress.advance(last)
             self.index.store.set_identity(with_watermark(self.index.identity, last))
 
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing is taken from the log just now."""
+        return self._corridor.locked()
+
     @contextlib.asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
         """Nothing is taken from the log inside."""

@@ -38,7 +38,7 @@ class _Books(Books):
     """The real watermark; the consumer in memory."""
 
     def __init__(self, whole: "WholeIndexer", index: OpenedIndex) -> None:
-        super().__init__(_NO_BUS, index, whole.progress, whole.workers)
+        super().__init__(_NO_BUS, index, whole.progress, whole.workers, whole.log)
         self._feed = whole.feed
 
     async def recreate_consumer(self, after_seq: int) -> None:

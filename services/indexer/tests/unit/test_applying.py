@@ -75,9 +75,11 @@ class Bench:
         self.log = FakeLog()
         self.dead_letters = FakeDeadLetters()
         self.embedder = CountingEmbedder()
+        embedding = embedding_of(self.embedder, cache_entries=100)
+        self.cache = embedding.cache
         self.applier = Applier(
             store=self.store,
-            embedding=embedding_of(self.embedder),
+            embedding=embedding,
             dead_letters=self.dead_letters,
             source=self.log,
             workers=InlineWorkers(),
@@ -283,6 +285,33 @@ async def test_a_deletion_that_is_tried_again_still_says_what_it_removed(step: i
         await bench.apply()
     assert bench.applier.removed_by(some) == ["a", "b"]
     assert sorted(bench.store.contents(C)[0]) == ["c"]
+
+
+async def test_a_deletion_takes_refused_revisions_along() -> None:
+    """A dead letter that names a deleted id, or has one by its sequence, goes with its original; the others stay."""
+    bench = Bench()
+    refused = [bench.publish(id="a", severity=9), bench.publish(severity=9)]
+    kept = [bench.publish(id="b", severity=9), bench.log.publish("security.events.v1.incidents.auth", b"{")]
+    kept.append(bench.log.publish_event({"text": "x", "id": "a", "severity": 9}, collection="rules"))
+    bench.log.delete(Deletion(ids=["a", f"seq-{refused[1]}"]))
+    kept.append(bench.publish(id="a", severity=9))
+    await bench.apply()
+    assert sorted(bench.dead_letters.letters) == kept
+    assert sorted(bench.log.erased) == refused
+
+
+async def test_no_vector_of_an_older_text_stays() -> None:
+    """What a revision replaces is forgotten at once, in one batch or in two: its event may be deleted one day."""
+    bench = Bench()
+    for text in ("first", "second"):
+        bench.publish(id="a", text=text)
+    await bench.apply()
+    bench.publish(id="a", text="third")
+    await bench.apply()
+    assert [text in bench.cache for text in ("first", "second", "third")] == [False, False, True]
+    bench.log.delete(Deletion(ids=["a"]))
+    await bench.apply()
+    assert len(bench.cache) == 0
 
 
 async def test_outcomes_alone_take_a_place_too() -> None:

@@ -156,6 +156,39 @@ def test_the_second_one_is_refused_with_the_remedy(tmp_path: Path) -> None:
     IndexDirectory(tmp_path).close()
 
 
+@pytest.mark.parametrize("instead", [False, True])
+def test_a_directory_that_is_gone_is_made_and_locked_again(tmp_path: Path, *, instead: bool) -> None:
+    """Deleted, or replaced by another: the one at the path is locked from then on, and used."""
+    path = tmp_path / "deep" / "chroma"
+    directory = IndexDirectory(path)
+    before, held = open_files(), directory.lock
+    directory.renew()
+    assert directory.lock == held
+    path.rename(path.with_name("aside"))
+    if instead:
+        path.mkdir()
+    directory.renew()
+    with pytest.raises(StartRefused, match="in use by another process"):
+        IndexDirectory(path)
+    assert open_files() <= before
+    directory.switch(directory.new())
+    assert names(path) == ["CURRENT", "generation-000001"]
+    directory.close()
+    IndexDirectory(path).close()
+
+
+def test_a_directory_that_another_process_has_made_meanwhile_is_its(tmp_path: Path) -> None:
+    """It is not taken from the other one, and what is locked stays so until the end."""
+    path = tmp_path / "chroma"
+    directory = IndexDirectory(path)
+    path.rmdir()
+    other = IndexDirectory(path)
+    with pytest.raises(StartRefused, match="in use by another process"):
+        directory.renew()
+    other.close()
+    directory.close()
+
+
 def test_a_path_that_cannot_be_a_directory_is_refused(tmp_path: Path) -> None:
     """The message names the path, the cause and the setting."""
     (tmp_path / "file").write_text("x")

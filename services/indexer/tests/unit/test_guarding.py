@@ -1,5 +1,6 @@
 """A store that fails for long is looked at: opened anew where its files are sound, begun anew where they are not."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from fakes.service import FakeService
 from fakes.vector_store import FakeStore
 from precedent_indexer import guarding
+from precedent_indexer.errors import StartRefused
+from precedent_indexer.generations import IndexDirectory
 from precedent_indexer.guarding import Guard
 
 
@@ -82,6 +85,44 @@ async def test_broken_files_are_begun_anew(service: FakeService) -> None:
     assert not before.path.exists()
     await service.follow()
     assert service.index.store.count("incidents") == 5
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_directory_that_is_gone_is_begun_anew(service: FakeService, *, whole: bool) -> None:
+    """Noticed although the store works on: the same index again, in a directory that is there and locked."""
+    before, root = service.index, service.disk.directory.path
+    shutil.rmtree(root if whole else before.path)
+    await guard_of(service).look()
+    assert service.events == ["held", "shut", f"took over {service.index.path.name}"]
+    assert not service.index.is_gone()
+    assert service.index.identity.uuid == before.identity.uuid
+    assert (service.index.identity.watermark, service.progress.indexed_seq) == (0, 0)
+    with pytest.raises(StartRefused):
+        IndexDirectory(root)
+    await service.follow()
+    assert service.index.store.count("incidents") == 5
+    assert service.disk.directory.current() == service.index.path
+
+
+async def test_another_directory_in_its_place_is_not_written_to_as_if_it_were_ours(service: FakeService) -> None:
+    """A copy that was put there while the index was open is replaced from the log: nobody knows what is in it."""
+    before = service.index
+    aside = before.path.with_name("aside")
+    before.path.rename(aside)
+    shutil.copytree(aside, before.path)
+    await guard_of(service).look()
+    assert service.index.path != before.path
+    assert service.index.identity.watermark == 0
+
+
+async def test_a_directory_that_somebody_else_has_ends_the_process(service: FakeService) -> None:
+    """Deleted, and made again by another indexer: two cannot have it, and the supervisor starts us again."""
+    root = service.disk.directory.path
+    shutil.rmtree(root)
+    other = IndexDirectory(root)
+    with pytest.raises(StartRefused, match="in use by another process"):
+        await guard_of(service).look()
+    other.close()
 
 
 async def test_what_cannot_be_mended_now_is_mended_later(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The verdict of `health`, and the line that says why."""
 
 import re
+import socket
 from typing import Any
 
 import pytest
@@ -83,3 +84,32 @@ async def test_no_connection_is_unhealthy(monkeypatch: pytest.MonkeyPatch) -> No
     report = await health.check(SETTINGS, 2.0)
     assert (report.healthy, report.line) == (False, "unhealthy: no connection to NATS")
     assert asked == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "alive"), [(["other", socket.gethostname()], True), (["other"], False), ([None], False), ([], False)]
+)
+async def test_alive_is_who_answers_on_this_host(
+    hosts: list[str | None], alive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several indexers the one beside us counts; how far it lags is not asked."""
+    bus = FakeBus()
+    bus.services = [{"metadata": {"host": one} if one else None} for one in hosts]
+
+    async def connect(_settings: Settings, _name: str) -> FakeBus:
+        return bus
+
+    monkeypatch.setattr(Bus, "connect", connect)
+    assert (await health.check_alive(SETTINGS, 2.0)).healthy is alive
+    assert bus.asked == []
+
+
+async def test_an_outage_of_nats_is_no_reason_to_end_an_indexer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new process would find NATS away as well."""
+
+    async def connect(_settings: Settings, _name: str) -> FakeBus:
+        raise StartRefused("no connection to NATS")
+
+    monkeypatch.setattr(Bus, "connect", connect)
+    report = await health.check_alive(SETTINGS, 2.0)
+    assert (report.healthy, report.line) == (True, "alive as far as can be seen: no connection to NATS")

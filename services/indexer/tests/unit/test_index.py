@@ -36,9 +36,9 @@ class Disk:
             raise IndexBroken(f"{path.name} is broken")
         return self.stores.setdefault(path, FakeStore())
 
-    def start(self, log: LogState = LOG, model: ModelInfo = MODEL) -> OpenedIndex:
+    def start(self, log: LogState = LOG, model: ModelInfo = MODEL, orphan: str | None = None) -> OpenedIndex:
         """As a start of the indexer does."""
-        return Shelf(self.directory, self.open_store, model).open(log)
+        return Shelf(self.directory, self.open_store, model).open(log, orphan=orphan)
 
     def used(self) -> FakeStore:
         """The store in use."""
@@ -117,6 +117,30 @@ def test_a_misfit_is_begun_anew(disk: Disk, misfit: str) -> None:
     assert kept is not None
     assert sorted(one.name for one in disk.directory.path.iterdir()) == sorted(["CURRENT", kept.name])
     assert not disk.start().is_new
+
+
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_what_is_begun_goes_on_for_the_index_that_nobody_uses(disk: Disk, misfit: str) -> None:
+    """Under the name that the consumer has: a copy of the lost one can be put back, and is fed."""
+    MISFITS[misfit](disk)
+    index = disk.start(orphan="theirs")
+    assert (index.is_new, index.identity.uuid, index.identity.watermark) == (True, "theirs", 0)
+    assert index.store.identity() == index.identity
+
+
+def test_an_index_that_has_read_something_keeps_its_name(disk: Disk) -> None:
+    """It is another one than the consumer's, and whoever started it must decide."""
+    before = disk.used().identity()
+    assert before is not None
+    assert disk.start(orphan="theirs").identity == before
+
+
+def test_an_index_that_has_read_nothing_goes_on_for_the_orphan(tmp_path: Path) -> None:
+    """Nothing is lost with its name, and it has it for good."""
+    disk = Disk(tmp_path)
+    disk.start()
+    assert disk.start(orphan="theirs").identity.uuid == "theirs"
+    assert disk.start().identity.uuid == "theirs"
 
 
 def test_an_index_of_another_model_answers_until_it_is_rebuilt(disk: Disk) -> None:

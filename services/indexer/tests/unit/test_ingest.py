@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from fakes.deliveries import FakeDelivery
 from fakes.indexer import FakeIndexer
 from fakes.waiting import until
 from precedent_indexer import flowing, ingest
 from precedent_indexer.errors import StartRefused
+from precedent_indexer.ports import ConsumerState
 from precedent_schemas.events import Deletion
 
 
@@ -45,6 +47,25 @@ async def test_what_is_in_hand_is_not_delivered_elsewhere(
     for _ in range(20):
         await asyncio.sleep(0)
     assert indexer.feed.touched == []
+
+
+async def test_a_consumer_that_has_nothing_to_deliver_is_not_believed(
+    indexer: FakeIndexer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it skips messages, whoever made it how, the log is read: the watermark passes over nothing unread."""
+
+    async def nothing(_limit: int, _timeout_s: float) -> list[FakeDelivery]:
+        await asyncio.sleep(0)
+        return []
+
+    async def state() -> ConsumerState:
+        return ConsumerState(0, 0, 0, 0, "fake", "fake")
+
+    monkeypatch.setattr(indexer.feed, "next_batch", nothing)
+    monkeypatch.setattr(indexer.feed, "state", state)
+    seq = indexer.log.publish_event({"id": "skipped", "text": "an event"})
+    await until(lambda: indexer.progress.indexed_seq == seq)
+    assert list(indexer.store.rows("incidents", ["skipped"])) == ["skipped"]
 
 
 async def test_a_consumer_taken_over_by_another_ends_the_process(indexer: FakeIndexer) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fakes.bus import FakeBus, refused
+from precedent_indexer.adapters import jetstream_log
 from precedent_indexer.adapters.jetstream_log import JetStreamLog
 from precedent_indexer.errors import BusUnavailable, Fault, JetStreamRefused
 from precedent_indexer.ports import LogState, Packet
@@ -14,6 +15,7 @@ from precedent_schemas.events import Deletion
 
 GET = "$JS.API.DIRECT.GET.SECURITY_EVENTS"
 ERASE = "STREAM.MSG.DELETE.SECURITY_EVENTS"
+ASK_LEADER = "STREAM.MSG.GET.SECURITY_EVENTS"
 
 
 def stored(seq: int, time: str = "2026-01-31T12:00:00.123456789Z", **headers: str) -> Packet:
@@ -46,6 +48,7 @@ async def test_reading_skips_what_is_gone_and_ends_where_it_is_told() -> None:
     asked = [body for verb, body in bus.asked if verb == GET]
     assert [body.split(b",")[0] for body in asked] == [b'{"seq": 1', b'{"seq": 3', b'{"seq": 6']
     bus.answer(GET, stored(2), NOTHING)
+    bus.answer(ASK_LEADER, refused(10037))
     assert [one.seq async for one in JetStreamLog(bus).read(1, 7)] == [2]
     bus.asked.clear()
     assert [one async for one in JetStreamLog(bus).read(8, 7)] == []
@@ -75,7 +78,43 @@ async def test_reading_ends_at_the_end_of_the_log() -> None:
     """Where nothing is left, reading ends, however many were asked for."""
     bus = FakeBus()
     bus.answer(GET, [of_batch(2), END_OF_BATCH], NOTHING)
+    bus.answer(ASK_LEADER, refused(10037))
     assert [one.seq async for one in JetStreamLog(bus).read(1, 300)] == [2]
+
+
+async def test_a_replica_that_lags_behind_does_not_end_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a replica has nothing and the leader has, it is asked until it has caught up: nothing is passed over."""
+    monkeypatch.setattr(jetstream_log, "_LAG_PAUSE_S", 0)
+    bus = FakeBus()
+    there: dict[str, Any] = {"message": {"seq": 3}}
+    bus.answer(GET, [of_batch(2), END_OF_BATCH], NOTHING, NOTHING, [of_batch(3), END_OF_BATCH], NOTHING)
+    bus.answer(ASK_LEADER, there, there, refused(10037))
+    assert [one.seq async for one in JetStreamLog(bus).read(1, 7)] == [2, 3]
+    assert [body["seq"] for verb, body in bus.asked if verb == ASK_LEADER] == [3, 3, 4]
+
+
+async def test_no_deletion_is_overlooked_at_a_replica_that_lags_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is deleted is asked of the leader too, on its own subject: else something deleted could come back."""
+    monkeypatch.setattr(jetstream_log, "_LAG_PAUSE_S", 0)
+    bus = FakeBus()
+    bus.answer(GET, NOTHING, stored(9), NOTHING)
+    bus.answer(ASK_LEADER, {"message": {"seq": 9}}, refused(10037))
+    assert [one.seq async for one in JetStreamLog(bus).deletions("rules", 4)] == [9]
+    assert [body for verb, body in bus.asked if verb == ASK_LEADER] == [
+        {"seq": 5, "next_by_subj": "security.deletions.v1.rules"},
+        {"seq": 10, "next_by_subj": "security.deletions.v1.rules"},
+    ]
+
+
+@pytest.mark.parametrize("leader", [{"message": {"seq": 1}}, refused(10008, 503), BusUnavailable("no leader")])
+async def test_a_replica_that_stays_behind_is_an_outage(leader: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a replica that does not catch up nor a stream without a leader is taken for the end of the log."""
+    monkeypatch.setattr(jetstream_log, "_LAG_PAUSE_S", 0)
+    bus = FakeBus()
+    bus.answer(GET, NOTHING)
+    bus.answer(ASK_LEADER, leader)
+    with pytest.raises(BusUnavailable):
+        _ = [one async for one in JetStreamLog(bus).read(1, 7)]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Whatever bytes a message is made of, it is handed over, and the connection goes on."""
 
+import asyncio
+
 import pytest
 
 from precedent_indexer.adapters.nats_client import TolerantClient
@@ -49,3 +51,27 @@ def test_deliveries_keep_their_acknowledgement() -> None:
 async def test_header_blocks(block: bytes, expected: dict[str, str] | None) -> None:
     """A status line that is not UTF-8 is passed over; the headers behind it, the server's among them, are read."""
     assert await TolerantClient()._process_headers(block) == expected
+
+
+async def test_a_flush_overtakes_nothing() -> None:
+    """When it returns, the server has taken in what was sent before it: the end of a subscription, for one."""
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id": "fake", "version": "2.15.0", "headers": true, "max_payload": 1000}\r\n')
+        while line := await reader.readline():
+            heard.append(line.split()[0])
+            if line.startswith(b"PING"):
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        client = TolerantClient()
+        await client.connect(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", allow_reconnect=False)
+        subscription = await client.subscribe("a")
+        await client.flush()
+        heard.clear()
+        await subscription.unsubscribe()
+        await client.flush()
+        await client.close()
+    assert heard == [b"UNSUB", b"PING"]

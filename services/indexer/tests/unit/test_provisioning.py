@@ -5,8 +5,17 @@ from typing import Any
 import pytest
 
 from fakes.bus import FakeBus, refused
-from precedent_indexer.adapters.provisioning import create_consumer, ensure_consumer, ensure_streams
-from precedent_indexer.errors import JetStreamRefused, StartRefused
+from precedent_indexer.adapters import provisioning
+from precedent_indexer.adapters.provisioning import (
+    await_leaders,
+    create_consumer,
+    ensure_consumer,
+    ensure_streams,
+    operators_choices,
+    orphaned_index,
+)
+from precedent_indexer.errors import BusUnavailable, JetStreamRefused, StartRefused
+from precedent_indexer.settings import Settings
 from precedent_schemas.streams import CONSUMER_CONFIG, DEAD_LETTERS_STREAM_CONFIG, EVENTS_STREAM_CONFIG
 
 INFO = "STREAM.INFO.SECURITY_EVENTS"
@@ -14,6 +23,7 @@ DEAD_INFO = "STREAM.INFO.SECURITY_DEAD_LETTERS"
 CONSUMER_INFO = "CONSUMER.INFO.SECURITY_EVENTS.indexer"
 CONSUMER_CREATE = "CONSUMER.CREATE.SECURITY_EVENTS.indexer"
 KEY = "precedent_index"
+INSTANCE = "precedent_instance"
 
 
 def streams(**changes: Any) -> FakeBus:
@@ -46,13 +56,42 @@ async def test_streams_as_they_must_be_are_left_alone() -> None:
     assert created(bus) == []
 
 
-async def test_bounds_are_set_where_a_stream_is_created_and_nowhere_else() -> None:
-    """Afterwards they are the operator's, who may have changed them."""
-    bus = streams(max_bytes=7)
+async def test_choices_are_made_where_a_stream_is_created_and_nowhere_else() -> None:
+    """Bounds and replicas: afterwards they are the operator's, who may have changed them."""
+    settings = Settings(precedent_log_max_bytes=1000, precedent_dead_letters_max_bytes=500, precedent_replicas=3)
+    bus = streams(max_bytes=7, num_replicas=1)
     bus.answer(DEAD_INFO, refused(10059))
     bus.answer("STREAM.CREATE.SECURITY_DEAD_LETTERS", {"config": DEAD_LETTERS_STREAM_CONFIG})
-    await ensure_streams(bus, {"SECURITY_EVENTS": 1000, "SECURITY_DEAD_LETTERS": 500})
-    assert [body["max_bytes"] for body in created(bus)] == [500]
+    await ensure_streams(bus, operators_choices(settings))
+    assert [(body["max_bytes"], body["num_replicas"]) for body in created(bus)] == [(500, 3)]
+
+
+async def test_without_a_choice_a_stream_has_one_replica_and_the_bound_of_the_server() -> None:
+    """The defaults are those of one server."""
+    choices = operators_choices(Settings())
+    assert dict(choices) == {"SECURITY_EVENTS": {"num_replicas": 1}, "SECURITY_DEAD_LETTERS": {"num_replicas": 1}}
+
+
+async def test_a_start_waits_for_the_leaders_of_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each stream and the consumer is asked for until somebody leads it; that it is missing is an answer."""
+    monkeypatch.setattr(provisioning, "_LEADER_PAUSE_S", 0)
+    late = BusUnavailable("late")
+    late.__cause__ = TimeoutError()
+    bus = FakeBus()
+    bus.answer(INFO, refused(10008, 503), refused(10009, 503), {"config": {}})
+    bus.answer(DEAD_INFO, late, refused(10059))
+    bus.answer(CONSUMER_INFO, refused(10014))
+    await await_leaders(bus, 60)
+    assert [verb for verb, _ in bus.asked] == [INFO, INFO, INFO, DEAD_INFO, DEAD_INFO, CONSUMER_INFO]
+
+
+@pytest.mark.parametrize(("answer", "patience_s"), [(BusUnavailable("off"), 60), (refused(10008, 503), 0)])
+async def test_a_start_does_not_wait_for_ever(answer: Exception, patience_s: float) -> None:
+    """Where nobody listens, JetStream is off; and patience ends: what comes next says why."""
+    bus = FakeBus()
+    for verb in (INFO, DEAD_INFO, CONSUMER_INFO):
+        bus.answer(verb, answer)
+    await await_leaders(bus, patience_s)
 
 
 @pytest.mark.parametrize(
@@ -115,21 +154,14 @@ async def test_a_missing_consumer_is_created_behind_the_watermark(after_seq: int
     bus = FakeBus()
     bus.answer(CONSUMER_INFO, refused(10014))
     bus.answer(CONSUMER_CREATE, {})
-    await ensure_consumer(bus, index_uuid="mine", after_seq=after_seq, is_new_index=False)
+    await ensure_consumer(bus, index_uuid="mine", after_seq=after_seq)
     (body,) = created(bus)
     assert (body["action"], body["stream_name"]) == ("create", "SECURITY_EVENTS")
-    assert body["config"]["metadata"] == {KEY: "mine"}
+    assert body["config"]["metadata"] == {KEY: "mine", INSTANCE: "this"}
     assert body["config"]["durable_name"] == body["config"]["name"] == "indexer"
     policy = {key: body["config"].get(key) for key in ("deliver_policy", "opt_start_seq")}
     expected = {"deliver_policy": "all", "opt_start_seq": None}
     assert policy == (expected if not after_seq else {"deliver_policy": "by_start_sequence", "opt_start_seq": 42})
-
-
-async def test_an_own_consumer_is_left_alone() -> None:
-    """Ours already, wherever it was started and however far it may run ahead: nothing is changed."""
-    bus = consumer("mine", deliver_policy="by_start_sequence", opt_start_seq=9, max_ack_pending=5000)
-    await ensure_consumer(bus, index_uuid="mine", after_seq=0, is_new_index=False)
-    assert created(bus) == []
 
 
 @pytest.mark.parametrize(
@@ -147,37 +179,59 @@ async def test_an_own_consumer_is_left_alone() -> None:
 async def test_every_difference_of_the_consumer_is_named(change: dict[str, Any], says: str) -> None:
     """What would lose, cut or reorder messages is refused, with the remedy."""
     with pytest.raises(StartRefused) as refusal:
-        await ensure_consumer(consumer("mine", **change), index_uuid="mine", after_seq=0, is_new_index=False)
+        await ensure_consumer(consumer("mine", **change), index_uuid="mine", after_seq=0)
     assert says in str(refusal.value)
     assert "nats consumer rm SECURITY_EVENTS indexer" in str(refusal.value)
 
 
-@pytest.mark.parametrize(("owner", "is_new_index"), [(None, False), (None, True), ("lost", True)])
-async def test_a_consumer_of_nobody_is_claimed(owner: str | None, is_new_index: bool) -> None:
-    """Unowned, or of an index that is lost and that a new one replaces: claimed, all else left as it is."""
-    bus = consumer(owner, max_ack_pending=5000)
-    await ensure_consumer(bus, index_uuid="mine", after_seq=0, is_new_index=is_new_index)
+@pytest.mark.parametrize("owner", [None, "mine"])
+async def test_a_consumer_is_claimed_for_this_process(owner: str | None) -> None:
+    """Nobody's, or ours from another life: it carries index and process from now on, all else is left as it is."""
+    bus = consumer(owner, max_ack_pending=5000, deliver_policy="by_start_sequence", opt_start_seq=9)
+    await ensure_consumer(bus, index_uuid="mine", after_seq=0)
     (body,) = created(bus)
     assert body["action"] == "update"
-    assert body["config"]["metadata"] == {"_nats.level": "1", KEY: "mine"}
+    assert body["config"]["metadata"] == {"_nats.level": "1", KEY: "mine", INSTANCE: "this"}
     assert body["config"]["max_ack_pending"] == 5000
+    assert (body["config"]["deliver_policy"], body["config"]["opt_start_seq"]) == ("by_start_sequence", 9)
 
 
 async def test_init_claims_nothing() -> None:
     """Without an index there is nothing to feed."""
     bus = consumer("somebody")
-    await ensure_consumer(bus, index_uuid=None, after_seq=0, is_new_index=False)
+    await ensure_consumer(bus, index_uuid=None, after_seq=0)
     assert created(bus) == []
 
 
-@pytest.mark.parametrize(("alive", "is_new_index", "says"), [(True, True, "is running"), (False, False, "holds index")])
-async def test_the_consumer_of_another_index_is_not_taken(alive: bool, is_new_index: bool, says: str) -> None:
-    """Neither from an indexer that runs, nor for an index that is not new: the message says what to do."""
+async def test_the_consumer_of_another_index_is_not_taken() -> None:
+    """Also where nobody runs it: the message says which index, which directory, and what to do."""
     bus = consumer("theirs")
-    bus.services = [{"metadata": {KEY: "theirs"}}] if alive else [{"metadata": {KEY: "third"}}, {}]
-    with pytest.raises(StartRefused, match=f"theirs.*{says}"):
-        await ensure_consumer(bus, index_uuid="mine", after_seq=0, is_new_index=is_new_index)
+    with pytest.raises(StartRefused, match=r"theirs.*PRECEDENT_CHROMA_PATH holds index mine.*nats consumer rm"):
+        await ensure_consumer(bus, index_uuid="mine", after_seq=0)
     assert created(bus) == []
+
+
+@pytest.mark.parametrize(("owner", "found"), [("lost", "lost"), (None, None)])
+async def test_the_index_that_nobody_uses_is_named(owner: str | None, found: str | None) -> None:
+    """Indexers with other indexes, and services that say nothing of an index, do not make it one in use."""
+    bus = consumer(owner)
+    bus.services = [{"metadata": {KEY: "third"}}, {}]
+    assert await orphaned_index(bus) == found
+
+
+async def test_without_a_consumer_no_index_is_orphaned() -> None:
+    """Whoever begins an index then begins another one."""
+    bus = FakeBus()
+    bus.answer(CONSUMER_INFO, refused(10014))
+    assert await orphaned_index(bus) is None
+
+
+async def test_an_index_in_use_is_no_orphan() -> None:
+    """Whatever this process has: the other one has the consumer, and a copy of an index bears the same name."""
+    bus = consumer("theirs")
+    bus.services = [{"metadata": {KEY: "theirs"}}]
+    with pytest.raises(StartRefused, match=r"theirs.*is running: one index has one writer"):
+        await orphaned_index(bus)
 
 
 async def test_a_consumer_whose_stream_is_gone_names_the_remedy() -> None:

@@ -21,7 +21,7 @@ INFO: dict[str, Any] = {
     "num_pending": 3,
     "num_ack_pending": 2,
     "num_redelivered": 1,
-    "config": {"metadata": {"precedent_index": "abc"}},
+    "config": {"metadata": {"precedent_index": "abc", "precedent_instance": "this"}},
 }
 
 
@@ -170,6 +170,7 @@ async def test_after_a_reconnect_everything_is_asked_for_again() -> None:
 async def test_a_deleted_consumer_is_said_once(gone: Packet) -> None:
     """Whoever waits is told at once; after that the feed asks again."""
     bus = FakeBus()
+    bus.answer("CONSUMER.INFO.SECURITY_EVENTS.indexer", refused(10014))
     feed = await feed_of(bus)
     await feed.next_batch(4, 0)
     await bus.handlers[INBOX](gone)
@@ -177,6 +178,22 @@ async def test_a_deleted_consumer_is_said_once(gone: Packet) -> None:
         await feed.next_batch(4, 60)
     assert await feed.next_batch(4, 0) == []
     assert asked(bus)[-1] == 8
+
+
+async def test_a_consumer_without_a_leader_is_not_gone() -> None:
+    """While a cluster elects one nobody listens for pull requests: an outage, and then the feed asks again."""
+    bus = FakeBus()
+    bus.answer("CONSUMER.INFO.SECURITY_EVENTS.indexer", refused(10008, 503), INFO)
+    feed = await feed_of(bus)
+    await feed.next_batch(4, 0)
+    await bus.handlers[INBOX](status("503"))
+    with pytest.raises(JetStreamRefused):
+        await feed.next_batch(4, 60)
+    await feed.next_batch(4, 0)
+    await bus.handlers[INBOX](status("503"))
+    assert await feed.next_batch(4, 60) == []
+    await feed.next_batch(4, 0)
+    assert asked(bus) == [8, 8, 8]
 
 
 async def test_stopping_unsubscribes_and_gives_back_what_was_not_handed_out() -> None:
@@ -201,8 +218,9 @@ async def test_state() -> None:
     bus.answer(verb, INFO, INFO | {"config": {}}, refused(10014), refused(10059), refused(10008, 503))
     state = await feed.state()
     assert (state.delivered_seq, state.pending, state.ack_pending, state.redelivered) == (7, 3, 2, 1)
-    assert state.index_uuid == "abc"
-    assert (await feed.state()).index_uuid is None
+    assert (state.index_uuid, state.instance) == ("abc", "this")
+    state = await feed.state()
+    assert (state.index_uuid, state.instance) == (None, None)
     for error in (ConsumerGone, ConsumerGone, JetStreamRefused):
         with pytest.raises(error):
             await feed.state()

@@ -2,18 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from fakes.chaos import Doom
+from fakes.dead_letters import FakeDeadLetters
 from fakes.embedder import FakeEmbedder
 from fakes.log_model import replayed
 from fakes.service import FakeService
 from fakes.vector_store import FakeStore
 from precedent_indexer import rebuilding
-from precedent_indexer.errors import BusUnavailable, JobFailed, StoreUnavailable
+from precedent_indexer.errors import BusUnavailable, JobFailed, ModelUnavailable, StoreUnavailable
+from precedent_indexer.in_hand import ENDED_TWICE, FILE, InHand
 from precedent_indexer.index import with_watermark
 from precedent_indexer.ports import Refusal, Vectors
 from precedent_schemas.events import Deletion
@@ -261,11 +263,27 @@ async def test_another_model_embeds_everything_anew(tmp_path: Path) -> None:
     check(new)
 
 
+class Slow(FakeDeadLetters):
+    """Knows what was refused when it was asked to look last, as the stream does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._noted: Mapping[int, Refusal] = {}
+
+    async def refresh(self) -> None:
+        """Look."""
+        self._noted = super().refusals()
+
+    def refusals(self) -> Mapping[int, Refusal]:
+        """What it knows."""
+        return self._noted
+
+
 async def test_what_is_a_dead_letter_stays_out(service: FakeService) -> None:
-    """Refused for whatever reason it was, it is not indexed now as well."""
+    """Refused for whatever reason it was, and a moment ago, it is not indexed now as well."""
+    service.dead_letters = Slow()
     seq = service.log.publish_event({"id": "poison", "text": "fine by its looks"})
-    refusal = Refusal(DeadReason.UNPROCESSABLE, "the process ended twice while this message was in hand")
-    await service.dead_letters.put(service.log.messages[seq], refusal)
+    await service.dead_letters.put(service.log.messages[seq], Refusal(DeadReason.UNPROCESSABLE, ENDED_TWICE))
     service.progress.advance(seq)
     service.index.store.set_identity(with_watermark(service.index.identity, seq))
     await service.rebuilder().run("for a test", Reports())
@@ -294,3 +312,89 @@ async def test_an_empty_collection_stays(service: FakeService) -> None:
     await service.rebuilder().run("for a test", Reports())
     assert store_of(service).exists("elsewhere")
     assert store_of(service).count("elsewhere") == 0
+
+
+class Suspicious(InHand):
+    """Notes who is named alone, and whether anything else could be in hand meanwhile."""
+
+    service: FakeService
+    named: list[tuple[int, bool]]
+
+    def take_alone(self, seq: int) -> None:
+        """Write it down."""
+        self.named.append((seq, self.service.is_held))
+        super().take_alone(seq)
+
+
+@pytest.fixture
+def named(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
+    """Whom a rebuild names alone, each with whether the write corridor was held."""
+    note = type("Note", (Suspicious,), {"service": service, "named": []})
+    monkeypatch.setattr(rebuilding, "InHand", note)
+    found: list[tuple[int, bool]] = note.named  # type: ignore[attr-defined]
+    return found
+
+
+async def test_what_was_in_hand_at_an_end_is_handled_alone(service: FakeService, named: list[tuple[int, bool]]) -> None:
+    """Nothing else is in hand meanwhile: if the process ends again, nobody else is blamed for it."""
+    left = await half_way(service)
+    InHand(left / FILE).take(97, 99)
+    await service.start()
+    await service.rebuilder().run("for a test", Reports())
+    assert {97, 98, 99} <= {seq for seq, _ in named}
+    assert all(held for _, held in named)
+    check(service)
+
+
+async def test_what_ends_the_process_of_a_rebuild_is_refused(service: FakeService) -> None:
+    """Named alone at two ends it is a dead letter, also where the index in use has it: its neighbours are there."""
+    left = await half_way(service)
+    note = InHand(left / FILE)
+    note.take(97, 99)
+    for _ in range(2):
+        note = InHand(left / FILE)
+        note.take_alone(98)
+    await service.start()
+    await service.rebuilder().run("for a test", Reports())
+    assert {seq: refusal.detail for seq, refusal in service.dead_letters.refusals().items() if seq == 98} == {
+        98: ENDED_TWICE
+    }
+    assert service.progress.refusal(98) is not None
+    seqs = {row.seq for row in store_of(service).contents(C)[0].values()}
+    assert {97, 99} <= seqs
+    assert 98 not in seqs
+
+
+async def test_what_is_suspected_at_the_switch_needs_no_second_hold(
+    service: FakeService, named: list[tuple[int, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The corridor is held already: the rest is handled alone in it, and the switch comes."""
+    monkeypatch.setattr(Suspicious, "suspect", lambda _self, seq: seq)
+    more: list[int] = []
+
+    def publish(phase: str, _done: int, _target: int) -> None:
+        if phase == "comparing" and not more:
+            more.append(service.log.publish_event({"id": "late", "text": "event number 3"}))
+            service.progress.advance(more[0])
+
+    await service.rebuilder().run("for a test", publish)
+    assert named[-1] == (more[0], True)
+    assert store_of(service).rows(C, ["late"])
+
+
+async def test_a_model_that_ends_the_process_blames_nobody(
+    service: FakeService, named: list[tuple[int, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anybody is named, model and store must show that they work; where they do not, it is their fault."""
+    left = await half_way(service)
+    InHand(left / FILE).take(97, 99)
+    await service.start()
+
+    def fail(_self: object, _texts: Sequence[str]) -> Vectors:
+        raise RuntimeError("fake: down")
+
+    monkeypatch.setattr(Counting, "embed", fail)
+    with pytest.raises(ModelUnavailable):
+        await service.rebuilder().run("for a test", Reports())
+    assert named == []
+    assert 98 not in service.dead_letters.refusals()

@@ -46,14 +46,18 @@ def test_every_problem_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no-such-file" in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("PRECEDENT_CHROMA_URL", "http://127.0.0.1:8000"), ("PRECEDENT_METRICS_PORT", "9100")]
-)
-def test_what_is_not_served_is_refused_and_not_ignored(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_served_is_refused_and_not_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting that this version cannot honour stops the start and says what to do."""
-    monkeypatch.setenv(name, value)
-    with pytest.raises(StartRefused, match=rf"{name}.*unset"):
+    monkeypatch.setenv("PRECEDENT_CHROMA_URL", "http://127.0.0.1:8000")
+    with pytest.raises(StartRefused, match=r"PRECEDENT_CHROMA_URL.*unset"):
         load()
+
+
+def test_metrics_are_off_and_nobodys_but_this_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unasked, nothing listens; asked for a port, only this machine can scrape it."""
+    assert load().precedent_metrics_port == 0
+    monkeypatch.setenv("PRECEDENT_METRICS_PORT", "9464")
+    assert (load().precedent_metrics_port, load().precedent_metrics_host) == (9464, "127.0.0.1")
 
 
 def test_unknown_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """What Chroma raises, translated at one door, and noted: only by its failures does a store show that it is broken."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Final
 
 from chromadb.errors import ChromaError
@@ -17,8 +18,10 @@ _WRITES: Final = ("write", "remove", "clear", "create")
 class Doings:
     """What is done with one store; each by its own words, such as `write collection incidents`."""
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext) -> None:
+        """`turn`: inside of what it makes, nobody else relies on the store's files as they are."""
         self.symptoms = Symptoms()
+        self._turn = turn
         self._closed = False
 
     @contextlib.contextmanager
@@ -30,8 +33,10 @@ class Doings:
         """
         if self._closed:
             raise StoreUnavailable(f"Chroma cannot {what}: the store is closed")
+        wrote = what.startswith(_WRITES)
         try:
-            yield
+            with self._turn() if wrote else contextlib.nullcontext():
+                yield
         except BaseException as error:
             if not isinstance(error, ChromaError | RuntimeError | OSError | ValueError) and (
                 type(error).__name__ != _PANIC
@@ -41,7 +46,7 @@ class Doings:
             # Chroma's own words may hold values of an event; the system's do not.
             why = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
             raise StoreUnavailable(f"Chroma cannot {what}: {type(error).__name__}{why}") from error
-        self.symptoms.worked(what, wrote=what.startswith(_WRITES))
+        self.symptoms.worked(what, wrote=wrote)
 
     def end(self) -> None:
         """Nothing can be done from now on."""

@@ -1,5 +1,6 @@
 """Is a Chroma directory sound? Asked in every way that a question is, of every collection, here and there in it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,16 +14,18 @@ _ROWS: Final = 50
 _NEAR: Final = 10
 
 
-def probe_files(generation: Path) -> None:
-    """Read, count and search the Chroma files in `generation`.
+def probe_files(generation: Path, expect: Callable[[int], None]) -> None:
+    """Read, count and search the Chroma files in `generation`; `expect` is told of how many rows, before it looks.
 
-    It may end the process: where a segment is broken, Chroma's core may read what is not there.
+    It may end the process, or never return: where a segment is broken, Chroma's core may read what is not there.
 
     Raises:
         IndexBroken: something fails, or contradicts itself; the message holds nothing of any event.
     """
     try:
-        for one in open_client(generation).list_collections():
+        collections = open_client(generation).list_collections()
+        expect(sum(one.count() for one in collections))
+        for one in collections:
             _probe_collection(one)
     except IndexBroken:
         raise

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from precedent_indexer import tracing
 from precedent_indexer.adapters.nats_io import Bus
 from precedent_indexer.errors import BusUnavailable, JetStreamRefused
 from precedent_indexer.ports import LogMessage, LogState, Packet
@@ -21,6 +22,9 @@ _READ_BYTES: Final = 1024 * 1024
 """Most messages, and bytes, that one request reads: thousands of messages a second, little to keep in memory."""
 _NO_MESSAGE: Final = 10037
 _SEQUENCE_GONE: Final = 10043
+_LAG_LOOKS: Final = 30
+_LAG_PAUSE_S: Final = 0.1
+"""How often, and seconds in between, a replica that lags behind its leader is asked again."""
 _SERVER_HEADERS: Final = frozenset(
     {
         "nats-stream",
@@ -62,7 +66,7 @@ class JetStreamLog:
 
     async def publish_deletion(self, collection: str, deletion: Deletion) -> int:
         """Write a deletion; its sequence."""
-        headers = {subjects.MSG_ID_HEADER: f"deletion:{secrets.token_hex(16)}"}
+        headers = {subjects.MSG_ID_HEADER: f"deletion:{secrets.token_hex(16)}", **tracing.carried()}
         return await self._bus.publish_to_stream(
             subjects.deletion_subject(collection), encode_log_message(deletion), headers
         )
@@ -114,12 +118,39 @@ async def read_stream(bus: Bus, stream: str, first: int, last: int) -> AsyncIter
 
 async def _next_messages(bus: Bus, stream: str, seq: int, most: int) -> list[LogMessage]:
     """The first messages of a stream at `seq` and behind it; one where the server knows no batches."""
-    request = {"seq": seq, "next_by_subj": ">", "batch": most, "max_bytes": _READ_BYTES}
-    packets = await bus.request_many(_direct_get(stream), json.dumps(request).encode(), _ends_batch)
-    if len(packets) > 1 and "Nats-Sequence" not in packets[-1].headers:
-        packets.pop()
-    found = [_read(packet, stream, seq) for packet in packets]
-    return [message for message in found if message is not None]
+    request = json.dumps({"seq": seq, "next_by_subj": ">", "batch": most, "max_bytes": _READ_BYTES}).encode()
+
+    async def look() -> list[LogMessage]:
+        packets = await bus.request_many(_direct_get(stream), request, _ends_batch)
+        if len(packets) > 1 and "Nats-Sequence" not in packets[-1].headers:
+            packets.pop()
+        found = [_read(packet, stream, seq) for packet in packets]
+        return [message for message in found if message is not None]
+
+    return await _unless_behind(bus, stream, seq, ">", look)
+
+
+async def _unless_behind(
+    bus: Bus, stream: str, seq: int, subject: str, look: Callable[[], Awaitable[list[LogMessage]]]
+) -> list[LogMessage]:
+    """What `look` finds; nothing only where the stream's leader has nothing there either.
+
+    In a cluster any replica answers a direct get, also one that lags behind: what it lacks would be taken for gone.
+
+    Raises:
+        BusUnavailable: a replica lags behind for seconds, or there is no leader.
+    """
+    for _ in range(_LAG_LOOKS):
+        if found := await look():
+            return found
+        try:
+            await bus.api(f"STREAM.MSG.GET.{stream}", {"seq": seq, "next_by_subj": subject})
+        except JetStreamRefused as error:
+            if error.err_code != _NO_MESSAGE:
+                raise
+            return []
+        await asyncio.sleep(_LAG_PAUSE_S)
+    raise BusUnavailable(f"a replica of {stream} lags behind: it has nothing at {seq} or behind it, and the leader has")
 
 
 def _ends_batch(packet: Packet) -> bool:
@@ -134,7 +165,12 @@ async def next_message(bus: Bus, stream: str, seq: int, subject: str = ">") -> L
         BusUnavailable: the stream does not answer.
     """
     request = json.dumps({"seq": seq, "next_by_subj": subject}).encode()
-    return _read(await bus.request_raw(_direct_get(stream), request), stream, seq)
+
+    async def look() -> list[LogMessage]:
+        message = _read(await bus.request_raw(_direct_get(stream), request), stream, seq)
+        return [message] if message is not None else []
+
+    return next(iter(await _unless_behind(bus, stream, seq, subject, look)), None)
 
 
 def _direct_get(stream: str) -> str:

@@ -6,11 +6,12 @@ would have his answer carried there with the indexer's permissions. Both are one
 publish anything.
 """
 
+import asyncio
 from typing import Final
 
 import nats.errors
 import structlog
-from nats.aio.client import Client
+from nats.aio.client import DEFAULT_FLUSH_TIMEOUT, Client
 from nats.aio.msg import Msg
 
 from precedent_schemas.subjects import DEAD_LETTERS_PREFIX, INDEX_PREFIX
@@ -49,6 +50,14 @@ class TolerantClient(Client):
         if self._server_info.get("tls_verify") and not self.shows_certificate:
             raise CertificateWantedError
         return super()._connect_command()
+
+    async def flush(self, timeout: int = DEFAULT_FLUSH_TIMEOUT) -> None:  # noqa: ASYNC109 -- the library's signature
+        """Return when the server has taken in all that was sent before."""
+        # The library's ping overtakes what lies in its own buffer. Where it ends a subscription, what the server sends
+        # behind the answer, and before it reads that the subscription has ended, would be thrown away.
+        async with asyncio.timeout(timeout):
+            await self._flush_pending(force_flush=True)
+        await super().flush(timeout)
 
     async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
         try:

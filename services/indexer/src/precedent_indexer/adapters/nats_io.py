@@ -5,8 +5,11 @@ has one place to be met in.
 """
 
 import asyncio
+import contextlib
 import json
 import os
+import secrets
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -32,7 +35,10 @@ log = structlog.get_logger(__name__)
 
 API_TIMEOUT_S: Final = 5.0
 """Seconds that one request to JetStream may take."""
+HOST_KEY: Final = "host"
+"""Key of the service's metadata that names the host, which is the pod or the container, that an instance runs on."""
 _CLOSE_TIMEOUT_S: Final = 2.0
+_NOBODY_LISTENS: Final = "503"
 _DISCOVERY: Final = ("PING", "INFO", "STATS")
 
 
@@ -44,6 +50,8 @@ class Bus:
     """One connection to NATS that reconnects for ever."""
 
     def __init__(self, settings: Settings) -> None:
+        self.instance = secrets.token_hex(8)
+        """Names this process to others on the bus."""
         self._client = TolerantClient()
         self._admission = Admission(self._client, settings)
         self._denials = Denials(settings.nats_inbox_prefix)
@@ -249,17 +257,23 @@ class Bus:
 
     async def _settle(self) -> None:
         """Return when the server has taken in what was sent before, and has complained of it where it does."""
-        # The library's ping overtakes what lies in its own buffer: the first makes that leave, the second follows it.
-        await self._client.flush()
         await self._client.flush()
 
     async def ping_services(self, name: str, wait_s: float) -> list[dict[str, Any]]:
-        """The PING replies that come within `wait_s` seconds from instances of service `name`."""
+        """The PING replies of service `name` that come within `wait_s` seconds; where nobody listens, none at once."""
         answers: list[dict[str, Any]] = []
+        nobody = asyncio.Event()
 
         async def collect(packet: Packet) -> None:
             if packet.data:
                 answers.append(json.loads(packet.data))
+            elif packet.headers.get("Status") == _NOBODY_LISTENS:
+                nobody.set()
+
+        async def wait() -> None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await nobody.wait()
 
         inbox = self.new_inbox()
         unsubscribe = await self.subscribe(inbox, collect)
@@ -267,7 +281,7 @@ class Bus:
         await self.publish(subject, reply=inbox)
         try:
             # Nobody may be taken for absent only because we may not ask.
-            await self._denials.unless_denied(subject, asyncio.sleep(wait_s))
+            await self._denials.unless_denied(subject, wait())
         finally:
             await unsubscribe()
         return answers
@@ -284,7 +298,7 @@ class Bus:
             name=SERVICE,
             version=__version__,
             description=description,
-            metadata={"pid": str(os.getpid()), **metadata},
+            metadata={"pid": str(os.getpid()), HOST_KEY: socket.gethostname(), **metadata},
             queue_group=QUEUE_GROUP,
             stats_handler=self._fill_in,
         )

@@ -31,6 +31,7 @@ _WHO_AM_I: Final = "$SYS.REQ.USER.INFO"
 _PUBLISHED: Final = (
     *(f"$JS.API.STREAM.INFO.{stream}" for stream in (EVENTS_STREAM, DEAD_LETTERS_STREAM)),
     *(f"$JS.API.DIRECT.GET.{stream}" for stream in (EVENTS_STREAM, DEAD_LETTERS_STREAM)),
+    *(f"$JS.API.STREAM.MSG.GET.{stream}" for stream in (EVENTS_STREAM, DEAD_LETTERS_STREAM)),
     *(f"$JS.API.STREAM.MSG.DELETE.{stream}" for stream in (EVENTS_STREAM, DEAD_LETTERS_STREAM)),
     f"$JS.API.STREAM.PURGE.{EVENTS_STREAM}",
     *(f"$JS.API.CONSUMER.{verb}.{EVENTS_STREAM}.{CONSUMER}" for verb in ("INFO", "CREATE", "DELETE", "MSG.NEXT")),

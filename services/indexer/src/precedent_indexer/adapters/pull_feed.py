@@ -21,6 +21,8 @@ from precedent_schemas.subjects import CONSUMER, EVENTS_STREAM
 
 INDEX_UUID_KEY: Final = "precedent_index"
 """Key of the consumer's metadata that names the index which it feeds."""
+INSTANCE_KEY: Final = "precedent_instance"
+"""The same for the process that has claimed it: a copy of an index has the index's own name."""
 
 _NS: Final = 1_000_000_000
 _PULL_EXPIRES_S: Final = 30
@@ -70,6 +72,7 @@ class PullFeed:
         self._asked = 0
         self._heard = time.monotonic()
         self._gone = False
+        self._unheard = False
         self._inbox = bus.new_inbox()
         self._unsubscribe: Callable[[], Awaitable[None]] | None = None
         bus.on_reconnect.append(self._forget_pulls)
@@ -95,15 +98,20 @@ class PullFeed:
 
         Raises:
             ConsumerGone: the consumer was deleted.
+            BusUnavailable: JetStream cannot say whether it was.
         """
         await self._keep_asking()
-        if not self._queue and not self._gone:
+        if not self._queue and not self._gone and not self._unheard:
             self._arrived.clear()
             try:
                 async with asyncio.timeout(timeout_s):
                     await self._arrived.wait()
             except TimeoutError:
                 return []
+        if self._unheard:
+            self._unheard = False
+            # So it is as well while a cluster elects the consumer's leader: only its absence is one.
+            await self.state()
         if self._gone:
             self._gone = False
             raise ConsumerGone(f"consumer {CONSUMER!r} of stream {EVENTS_STREAM!r} was deleted")
@@ -123,12 +131,14 @@ class PullFeed:
             if error.err_code in {_NO_CONSUMER, _NO_STREAM}:
                 raise ConsumerGone(f"consumer {CONSUMER!r} of stream {EVENTS_STREAM!r} is not there") from error
             raise
+        metadata = info["config"].get("metadata") or {}
         return ConsumerState(
             delivered_seq=info["delivered"]["stream_seq"],
             pending=info["num_pending"],
             ack_pending=info["num_ack_pending"],
             redelivered=info["num_redelivered"],
-            index_uuid=(info["config"].get("metadata") or {}).get(INDEX_UUID_KEY),
+            index_uuid=metadata.get(INDEX_UUID_KEY),
+            instance=metadata.get(INSTANCE_KEY),
         )
 
     async def _keep_asking(self) -> None:
@@ -158,8 +168,11 @@ class PullFeed:
         if status == "100":
             return
         self._asked -= int(packet.headers.get("Nats-Pending-Messages", self._asked))
-        if status in {"409", "503"} and "Consumer Deleted" in packet.headers.get("Description", "Consumer Deleted"):
-            # Where nobody listens for pull requests (503), the consumer, its stream or JetStream is away.
+        if status == "503":
+            # Nobody listens for pull requests: the consumer, its leader, its stream or JetStream is away.
+            self._unheard = True
+            self._arrived.set()
+        elif status == "409" and packet.headers.get("Description") == "Consumer Deleted":
             self._gone = True
             self._arrived.set()
 

@@ -3,22 +3,24 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from precedent_indexer import app, logs, settings
+from precedent_indexer import logs, settings
 from precedent_indexer.commands.asking import Asker, NobodyAnswers
 from precedent_indexer.commands.showing import console, pairs, show, table
 from precedent_indexer.errors import CommandFailed
-from precedent_indexer.serving import Serving
 from precedent_indexer.settings import Settings
 from precedent_schemas import catalogue
 from precedent_schemas.answers import StatsReply
 from precedent_schemas.catalogue import Endpoint
 from precedent_schemas.jobs import EndedJob, Job, JobReply, JobReport
 from precedent_schemas.questions import RebuildRequest, VerifyRequest
+
+if TYPE_CHECKING:
+    from precedent_indexer.serving import Serving
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON in the place of a table, one object.")]
 States = tuple[Job | None, EndedJob | None]
@@ -56,7 +58,7 @@ def verify(
 
 
 def _run(
-    endpoint: Endpoint, request: RebuildRequest | VerifyRequest, here: Callable[[Serving], Awaitable[JobReply]]
+    endpoint: Endpoint, request: RebuildRequest | VerifyRequest, here: Callable[["Serving"], Awaitable[JobReply]]
 ) -> EndedJob:
     chosen = settings.load()
     logs.configure("error", chosen.precedent_log_format)
@@ -67,7 +69,7 @@ async def _begin_and_follow(
     chosen: Settings,
     endpoint: Endpoint,
     request: RebuildRequest | VerifyRequest,
-    here: Callable[[Serving], Awaitable[JobReply]],
+    here: Callable[["Serving"], Awaitable[JobReply]],
 ) -> EndedJob:
     async with Asker.connected(chosen) as asker:
         try:
@@ -79,6 +81,9 @@ async def _begin_and_follow(
                 console(stderr=True).print(f"joined the {begun.job.kind} that is under way already")
             return await _follow(begun.job, lambda: _states_of(asker))
     console(stderr=True).print("no indexer answers: it is done here")
+    # With the store and the model's runtime: only here are they needed.
+    from precedent_indexer import app  # noqa: PLC0415
+
     async with app.open_offline(chosen) as serving:
         begun = await here(serving)
 
@@ -88,11 +93,11 @@ async def _begin_and_follow(
         return await _follow(begun.job, states)
 
 
-async def _rebuild_here(serving: Serving) -> JobReply:
+async def _rebuild_here(serving: "Serving") -> JobReply:
     return await serving.begin.rebuild("", RebuildRequest())
 
 
-async def _verify_here(serving: Serving, request: VerifyRequest) -> JobReply:
+async def _verify_here(serving: "Serving", request: VerifyRequest) -> JobReply:
     unfit = "it has only just begun" if serving.index.is_new else serving.index.outdated
     if unfit is not None:
         raise CommandFailed(
