@@ -15,7 +15,7 @@ PATHS_services/backend-adapter := -e schemas -e services/backend-adapter
 PATHS_tests := -e schemas -e services/backend-adapter
 PATHS_tests/compat := $(PATHS_tests)
 # Made by the targets that need them, never by `setup`.
-TOOLS := tests/fuzz tools/audit
+TOOLS := tests/fuzz tools/audit tools/k8s
 PATHS_tests/fuzz := -e schemas -e services/indexer
 MODEL := services/indexer/.venv/share/precedent-indexer/model/manifest.json
 PIP := -m pip install --quiet --disable-pip-version-check
@@ -114,9 +114,20 @@ test-faults: setup ## Everything killed, cut, filled and corrupted: nothing is l
 soak: setup ## A quarter of an hour of random faults under load; SOAK_SECONDS, SOAK_SEED
 	@PYTHONPATH=tests tests/.venv/bin/python -m faults.soak
 
+test-cluster: setup ## NATS as three servers: killed, restarted and stopped under load, and nothing is lost
+	@echo "== tests of the cluster"
+	@cd tests && .venv/bin/pytest -q cluster
+
 test-security: setup ## Roles, accounts and TLS on a closed bus; hostile input over the real one
 	@echo "== tests of security"
 	@cd tests && .venv/bin/pytest -q security
+
+# -- what watches it ----------------------------------------------------------------------------------------
+.PHONY: test-alerts
+PROMTOOL := $(shell command -v promtool)
+test-alerts: ## Alert rules and their tests, by Prometheus's own promtool (Debian's package prometheus)
+	@[ -n "$(PROMTOOL)" ] || { echo "test-alerts needs promtool: apt-get install prometheus"; exit 1; }
+	@cd deploy/observability && promtool check config prometheus.yml && promtool test rules alerts_test.yml
 
 # -- what attackers would look for --------------------------------------------------------------------------
 .PHONY: fuzz audit sbom
@@ -148,16 +159,47 @@ PLAN ?= deploy/nats/plans/one-team.toml
 keys: tests/.venv/ready ## Keys, certificates and server configuration of a closed deployment (DIR=, PLAN=)
 	@tests/.venv/bin/python deploy/nats/make_keys.py --dir $(DIR) --plan $(PLAN)
 
+# -- the nats command ---------------------------------------------------------------------------------------
+.PHONY: nats-cli test-nats-cli
+NATS_CLI := build/bin/nats
+NATS_CLI_VERSION = $(shell sed -n 's/^NATS_CLI_VERSION=//p' deploy/versions.env)
+nats-cli: $(NATS_CLI) ## The real nats command, built with Go into build/bin
+
+$(NATS_CLI): deploy/versions.env
+	@command -v go >/dev/null || { echo "nats-cli needs Go to build the nats command $(NATS_CLI_VERSION), and there is none here"; exit 1; }
+	@echo "== nats command $(NATS_CLI_VERSION)"
+	@CGO_ENABLED=0 GOBIN=$(CURDIR)/$(@D) go install github.com/nats-io/natscli/nats@$(NATS_CLI_VERSION)
+	@touch $@
+
+test-nats-cli: setup $(NATS_CLI) ## Every command of docs/nats-cli.md, by the real nats command
+	@echo "== tests with the nats command"
+	@cd tests && .venv/bin/pytest -q nats_cli
+
+# -- Kubernetes ---------------------------------------------------------------------------------------------
+.PHONY: test-k8s
+KUSTOMIZE := build/bin/kustomize
+KUSTOMIZE_VERSION = $(shell sed -n 's/^KUSTOMIZE_VERSION=//p' deploy/versions.env)
+$(KUSTOMIZE): deploy/versions.env
+	@command -v go >/dev/null || { echo "test-k8s needs Go to build kustomize $(KUSTOMIZE_VERSION), and there is none here"; exit 1; }
+	@echo "== kustomize $(KUSTOMIZE_VERSION)"
+	@CGO_ENABLED=0 GOBIN=$(CURDIR)/$(@D) go install sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_VERSION)
+	@touch $@
+
+test-k8s: tests/.venv/ready tools/k8s/.venv/ready $(KUSTOMIZE) ## Kubernetes manifests, rendered by kustomize and held against its schemas
+	@echo "== tests of the manifests"
+	@cd tests && .venv/bin/pytest -q k8s contract/test_kubernetes.py
+
 # -- how fast -----------------------------------------------------------------------------------------------
 .PHONY: bench bench-million performance
-bench: setup ## Measure speed, with every reference in the same run (a quarter of an hour; one part: PARTS=ingest)
+bench: setup ## Measure speed, with every reference in the same run (half an hour; one part: PARTS=ingest)
 	@PYTHONPATH=tests tests/.venv/bin/python -m load.bench $(PARTS)
 
 bench-million: setup ## The scale part at one million events (hours)
 	@PYTHONPATH=tests tests/.venv/bin/python -m load.bench scale --size 1000000 --output tests/load/results-million.json
 
-performance: setup ## docs/performance.md and its pictures from the last run of make bench
+performance: setup ## docs/performance.md with its pictures, and the sizes of docs/scale.md, from the last run of make bench
 	@PYTHONPATH=tests tests/.venv/bin/python -m load.page
+	@PYTHONPATH=tests tests/.venv/bin/python -m load.sizing
 
 # -- see it run ---------------------------------------------------------------------------------------------
 .PHONY: demo up
@@ -173,12 +215,12 @@ COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose 
   --project-name precedent --env-file deploy/versions.env --file deploy/compose.yaml
 
 .PHONY: compose-up compose-down compose-test
-compose-up: ## NATS on port 4222 of this machine, the indexer and a demonstration backend, as containers
+compose-up: ## NATS on port 4222, the indexer and a demonstration backend, as containers (COMPOSE_PROFILES=debug,observability)
 	@$(COMPOSE) up --build --detach
 	@$(COMPOSE) ps
 
 compose-down: ## Remove these containers; the log and the index stay in their volumes
-	@$(COMPOSE) down
+	@COMPOSE_PROFILES=debug,observability $(COMPOSE) down
 
 compose-test: tests/.venv/ready ## Build the images and run the compose file: events in, containers killed, volumes kept
 	@cd tests && .venv/bin/pytest -q --capture=no compose

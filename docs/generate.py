@@ -6,6 +6,7 @@ A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`.
 import argparse
 import ast
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -14,13 +15,30 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
-DOCUMENTS: Final = (ROOT / "services" / "indexer" / "README.md", ROOT / "README.md", ROOT / "docs" / "security.md")
+DOCUMENTS: Final = (
+    ROOT / "services" / "indexer" / "README.md",
+    ROOT / "README.md",
+    ROOT / "docs" / "observing.md",
+    ROOT / "docs" / "operating.md",
+    ROOT / "docs" / "security.md",
+)
 PART: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def _settings() -> str:
     command = [str(ROOT / "services/indexer/.venv/bin/precedent-indexer"), "settings", "--format", "markdown"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 -- our own command
+
+
+def _metrics() -> str:
+    program = "import json; from precedent_indexer.metrics import describe; print(json.dumps(describe()))"
+    command = [str(ROOT / "services/indexer/.venv/bin/python"), "-c", program]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 -- our own command
+    rows = [
+        f"| `{row['name']}` | {row['type']} | {row['labels']} | {row['description']} |"
+        for row in json.loads(done.stdout)
+    ]
+    return "\n".join(["| metric | type | labels | meaning |", "| --- | --- | --- | --- |", *rows]) + "\n"
 
 
 def _questions() -> str:
@@ -43,7 +61,12 @@ def _limits() -> str:
     return "\n".join(["| limit | value | meaning |", "| --- | ---: | --- |", *rows]) + "\n"
 
 
-PARTS: Final[dict[str, Callable[[], str]]] = {"limits": _limits, "settings": _settings, "questions": _questions}
+PARTS: Final[dict[str, Callable[[], str]]] = {
+    "limits": _limits,
+    "settings": _settings,
+    "metrics": _metrics,
+    "questions": _questions,
+}
 
 
 def main() -> int:
