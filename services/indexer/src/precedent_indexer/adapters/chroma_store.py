@@ -39,6 +39,7 @@ from precedent_indexer.records import (
 )
 from precedent_indexer.symptoms import Symptoms
 from precedent_indexer.turns import turn
+from precedent_indexer.wiping import wipe_memory
 
 _IDENTITY: Final = "precedent.identity"
 _OUTCOMES_SUFFIX: Final = ".outcomes"
@@ -99,6 +100,7 @@ class ChromaStore:
         Raises:
             IndexBroken: they are there and cannot be read.
         """
+        wipe_memory()
         try:
             _write_ahead(directory)
             store = cls(open_client(directory), partial(turn, directory))
