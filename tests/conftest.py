@@ -1,6 +1,7 @@
 """Fixtures: one stack that most tests share, and private ones for tests that break or configure something."""
 
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,10 @@ from harness.stack import NewIndexer, Stack, running_stack
 from harness.wire import Wire
 
 pytest.register_assert_rewrite("client_conformance", "many_conformance", "outbox_conformance", "removal_conformance")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job ignores Ctrl-C, and so would every program that is started and interrupted here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
