@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from precedent_indexer.fitting import encoded
 from precedent_indexer.metrics import Metrics, unheard
 from precedent_indexer.ports import Packet, Tally
 from precedent_schemas import codec
-from precedent_schemas.catalogue import CLEAR, DELETE, Endpoint
+from precedent_schemas.catalogue import GET, LIST, RECURRENCE, SEARCH, Endpoint
 from precedent_schemas.failures import DeadReason, ErrorReason, ascii_detail
 from precedent_schemas.subjects import (
     COLLECTION_PATTERN,
@@ -33,14 +33,17 @@ Verb = Callable[[str, Any], Awaitable[BaseModel]]
 """Collection (empty where the subject has none) and request to reply."""
 Reply = Callable[[Packet, bytes, dict[str, str] | None], Awaitable[None]]
 Wait = Callable[[int, int], Awaitable[None]]
+Foresee = Callable[[BaseModel, int], Coroutine[None, None, None]]
+"""The question, and the sequence that it waits for."""
 
 _MOST_AWAITING: Final = 4_096
 """Questions that may wait for the index to cover a sequence."""
 _COLLECTION_TOKEN: Final = 3
 _ANSWERED: Final = 200
 """In the place of an error's code, for who counts."""
-_WAIT_FOR_THE_LOG: Final = frozenset({DELETE.name, CLEAR.name})
-"""Verbs that wait until the log is applied up to what they have put there: writing must not wait for them in turn."""
+_COME_FIRST: Final = frozenset({SEARCH.name, RECURRENCE.name, GET.name, LIST.name})
+"""Verbs for which work in the background makes way. Who watches (`stats`) must not slow down what is watched, and
+`delete` and `clear` themselves wait for what they have put into the log."""
 _YIELD_S: Final = 0.25
 """Seconds that work in the background waits for questions at most: they come first, it comes nevertheless."""
 
@@ -58,7 +61,7 @@ class _Shift:
         self.busy += 1
         self.idle.clear()
         try:
-            with contextlib.nullcontext() if endpoint.name in _WAIT_FOR_THE_LOG else QUESTIONS.asking():
+            with QUESTIONS.asking() if endpoint.name in _COME_FIRST else contextlib.nullcontext():
                 return await self.verbs[endpoint.name](collection, request)
         finally:
             self.busy -= 1
@@ -75,7 +78,7 @@ class Door:
         *,
         reply: Reply,
         wait_until_covered: Wait,
-        foresee: Callable[[BaseModel], None] = lambda _request: None,
+        foresee: Foresee | None = None,
         max_payload: Callable[[], int],
         at_once: int,
         waiting: int,
@@ -83,7 +86,8 @@ class Door:
     ) -> None:
         """`verbs` by the name of their endpoint; `at_once` questions are worked on, `waiting` more may wait.
 
-        `foresee` may begin what a question needs while it waits for the index to cover a sequence.
+        `foresee` may begin what a question needs while it waits for the index to cover a sequence; it is cancelled
+        when the wait ends.
         """
         self._shift = _Shift(verbs)
         self._reply = reply
@@ -127,9 +131,8 @@ class Door:
 
     async def let_questions_pass(self) -> None:
         """For work in the background, between two of its parts: wait while questions are worked on, a moment long."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_YIELD_S):
-                await self._shift.idle.wait()
+        # In a thread, as the store does. A deletion that is in hand is none: it waits for this very work.
+        await asyncio.to_thread(QUESTIONS.let_pass, _YIELD_S)
 
     async def _answer(self, endpoint: Endpoint, packet: Packet, tally: Tally, *, overloaded: bool) -> None:
         begun = time.perf_counter_ns()
@@ -158,6 +161,18 @@ class Door:
         self._metrics.questions.labels(endpoint.name, str(code)).inc()
         self._metrics.question_seconds.labels(endpoint.name).observe(took_ns / 1e9)
 
+    async def _await_index(self, request: BaseModel, seq: int, wait_ms: int) -> None:
+        foreseeing: asyncio.Task[None] | None = None
+        if self._foresee is not None and self._awaiting < self._at_once:
+            foreseeing = asyncio.create_task(self._foresee(request, seq))
+        self._awaiting += 1
+        try:
+            await self._wait_until_covered(seq, wait_ms)
+        finally:
+            self._awaiting -= 1
+            if foreseeing is not None:
+                foreseeing.cancel()
+
     async def _work(self, endpoint: Endpoint, packet: Packet) -> bytes:
         """The encoded reply; every failure leaves as QuestionFailed."""
         try:
@@ -165,13 +180,7 @@ class Door:
             request = codec.decode(endpoint.request, packet.data)
             if getattr(request, "min_seq", None) is not None:
                 # Outside of the slots: who waits for the index must not keep others from asking it.
-                if self._awaiting < self._at_once:
-                    self._foresee(request)
-                self._awaiting += 1
-                try:
-                    await self._wait_until_covered(request.min_seq, request.wait_ms)  # type: ignore[attr-defined]
-                finally:
-                    self._awaiting -= 1
+                await self._await_index(request, request.min_seq, request.wait_ms)  # type: ignore[attr-defined]
             async with self._slots:
                 # Chosen at the last moment: who waited for the index to advance asks the generation of now.
                 reply = await self._shift.answer(endpoint, collection, request)

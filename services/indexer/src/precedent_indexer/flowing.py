@@ -211,6 +211,7 @@ class Flow:
         with self._with.metrics.stage("prepare"), spans.stage("prepare"):
             prepared = await self._with.applier.prepare(messages)
         self._taken = messages[-1].seq
+        self._with.progress.prepare(self._taken)
         await self._steps.put(_Step(prepared, self._taken, spans))
 
     async def _handle_alone(self, message: LogMessage) -> None:

@@ -15,16 +15,26 @@ class Progress:
     def __init__(self, indexed_seq: int) -> None:
         self.indexed_seq = indexed_seq
         self._advanced = asyncio.Event()
+        self._prepared_seq = indexed_seq
+        self._prepared = asyncio.Event()
         self._ending = False
         self._refusals: OrderedDict[int, Refusal] = OrderedDict()
 
     def advance(self, seq: int) -> None:
         """Everything up to `seq` is applied."""
+        self.prepare(seq)
         if seq > self.indexed_seq:
             self.indexed_seq = seq
             # Waiters of this moment are woken; those that need more wait on the next event.
             self._advanced.set()
             self._advanced = asyncio.Event()
+
+    def prepare(self, seq: int) -> None:
+        """Everything up to `seq` is embedded, and about to be stored."""
+        if seq > self._prepared_seq:
+            self._prepared_seq = seq
+            self._prepared.set()
+            self._prepared = asyncio.Event()
 
     def rewind(self, seq: int) -> None:
         """Some of what lies behind `seq` is not applied any more: only while nothing is taken from the log."""
@@ -48,6 +58,11 @@ class Progress:
         """The process is about to end: whoever waits is told at once how far the index is."""
         self._ending = True
         self._advanced.set()
+
+    async def embedded(self, seq: int) -> None:
+        """Wait until everything up to `seq` is embedded."""
+        while self._prepared_seq < seq:
+            await self._prepared.wait()
 
     async def reach(self, seq: int, wait_s: float) -> bool:
         """Wait until the index covers `seq`, at most `wait_s` seconds; whether it does."""

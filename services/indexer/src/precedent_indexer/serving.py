@@ -212,8 +212,12 @@ class Serving:
 
         return self.door.use({endpoint.name: unavailable for endpoint in catalogue.ENDPOINTS})
 
-    def _foresee(self, request: BaseModel) -> None:
-        """Begin what a question that waits for the index will need."""
+    async def _foresee(self, request: BaseModel, seq: int) -> None:
+        """Begin what a question that waits for the index needs, once the events that it waits for are embedded.
+
+        Embedded before them it would hold them up, and itself with them; so it is embedded while they are stored.
+        """
+        await self.progress.embedded(seq)
         self._view_now.foresee(request)
 
     async def let_questions_pass(self) -> None:

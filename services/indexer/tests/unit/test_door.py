@@ -35,6 +35,10 @@ class Entrance:
         self.replies: list[tuple[Packet, bytes, dict[str, str] | None]] = []
         self.waits: list[tuple[int, int]] = []
         self.foreseen: list[tuple[BaseModel, int]] = []
+        self.foreseeing = asyncio.Event()
+        self.embedded = asyncio.Event()
+        self.covered = asyncio.Event()
+        self.covered.set()
         self.tally = Tally()
         self.wait_failure: Exception | None = None
         self.reply_failure: Exception | None = None
@@ -53,11 +57,14 @@ class Entrance:
         if self.reply_failure:
             raise self.reply_failure
 
-    def _foresee(self, request: BaseModel) -> None:
-        self.foreseen.append((request, len(self.waits)))
+    async def _foresee(self, request: BaseModel, seq: int) -> None:
+        self.foreseeing.set()
+        await self.embedded.wait()
+        self.foreseen.append((request, seq))
 
     async def _wait(self, seq: int, wait_ms: int) -> None:
         self.waits.append((seq, wait_ms))
+        await self.covered.wait()
         if self.wait_failure:
             raise self.wait_failure
 
@@ -100,12 +107,16 @@ def verb(result: Any) -> Verb:
 
 @pytest.mark.parametrize(
     ("endpoint", "data", "first"),
-    [(catalogue.GET, b'{"ids": ["a"]}', True), (catalogue.DELETE, b'{"ids": ["a"]}', False)],
+    [
+        (catalogue.GET, b'{"ids": ["a"]}', True),
+        (catalogue.DELETE, b'{"ids": ["a"]}', False),
+        (catalogue.STATS, b"", False),
+    ],
 )
-async def test_what_waits_for_the_log_is_not_waited_for(
+async def test_writing_makes_way_for_questions_alone(
     monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint, data: bytes, first: bool
 ) -> None:
-    """Writing lets questions pass, and a deletion is none: it waits for the writing itself."""
+    """A deletion waits for the writing itself, and who only watches must not slow it down."""
     courtesy = Courtesy()
     monkeypatch.setattr(door, "QUESTIONS", courtesy)
     seen: list[bool] = []
@@ -114,7 +125,7 @@ async def test_what_waits_for_the_log_is_not_waited_for(
         seen.append(courtesy.asked_lately)
         return EMPTY
 
-    await Entrance(get=answer, delete=answer).ask(data, endpoint)
+    await Entrance(get=answer, delete=answer, stats=answer).ask(data, endpoint)
     assert seen == [first]
 
 
@@ -318,6 +329,7 @@ async def test_a_switch_without_questions_waits_for_nobody() -> None:
 
 async def test_work_in_the_background_waits_for_questions_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes on at once where there are none, after the last where they end, and in any case after a moment."""
+    monkeypatch.setattr(door, "QUESTIONS", Courtesy())
     monkeypatch.setattr(door, "_YIELD_S", 0.01)
     going_on = asyncio.Event()
 
@@ -338,11 +350,46 @@ async def test_work_in_the_background_waits_for_questions_a_moment(monkeypatch: 
     await entrance.door.drain()
 
 
+async def test_work_in_the_background_does_not_wait_for_what_waits_for_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deletion in hand holds up no rebuild: it goes on at once, beside it; and the switch waits for it still."""
+    monkeypatch.setattr(door, "_YIELD_S", 3600.0)
+    begun, applied = asyncio.Event(), asyncio.Event()
+
+    async def slow(_collection: str, _request: Any) -> BaseModel:
+        begun.set()
+        await applied.wait()
+        return answers.DeleteReply(deleted=["a"], missing=[])
+
+    entrance = Entrance(delete=slow)
+    await entrance.take(b'{"ids": ["a"]}', catalogue.DELETE)
+    await begun.wait()
+    passing = asyncio.ensure_future(entrance.door.let_questions_pass())
+    await asyncio.wait({passing}, timeout=10)
+    went_on = passing.done()
+    ended = asyncio.ensure_future(entrance.door.use({})())
+    await asyncio.sleep(0)
+    assert not ended.done()
+    applied.set()
+    await asyncio.gather(ended, passing)
+    await entrance.door.drain()
+    assert went_on
+
+
 async def test_a_question_that_waits_for_the_index_is_prepared_meanwhile() -> None:
-    """What it needs is begun before it waits; a question that does not wait is not foreseen."""
+    """What it needs is begun while it waits, and given up when the wait ends; who does not wait is not foreseen."""
     entrance = Entrance(get=verb(EMPTY), search=verb(EMPTY))
     await entrance.ask(b'{"ids": ["a"]}')
-    assert entrance.foreseen == []
-    await entrance.ask(b'{"text": "a", "min_seq": 5, "wait_ms": 7}', catalogue.SEARCH)
-    assert entrance.foreseen == [(SearchRequest(text="a", min_seq=5, wait_ms=7), 0)]
-    assert entrance.waits == [(5, 7)]
+    assert not entrance.foreseeing.is_set()
+    entrance.covered.clear()
+    await entrance.take(b'{"text": "a", "min_seq": 5, "wait_ms": 7}', catalogue.SEARCH)
+    await entrance.foreseeing.wait()
+    assert (entrance.waits, len(entrance.replies)) == ([(5, 7)], 1)
+    entrance.embedded.set()
+    entrance.covered.set()
+    await entrance.door.drain()
+    assert entrance.foreseen == [(SearchRequest(text="a", min_seq=5, wait_ms=7), 5)]
+    entrance.embedded.clear()
+    await entrance.ask(b'{"text": "b", "min_seq": 6, "wait_ms": 7}', catalogue.SEARCH)
+    entrance.embedded.set()
+    await asyncio.sleep(0)
+    assert (len(entrance.replies), len(entrance.foreseen)) == (3, 1)

@@ -67,3 +67,18 @@ def test_a_forgotten_refusal_is_no_more() -> None:
     progress.refuse(1, Refusal(DeadReason.INVALID, "x"))
     progress.forget(1)
     assert progress.refusal(1) is None
+
+
+async def test_who_waits_for_events_to_be_embedded_goes_on_before_they_are_stored() -> None:
+    """Once they are prepared, or applied by whatever other way."""
+    progress = Progress(3)
+    await progress.embedded(3)
+    waiting = [asyncio.ensure_future(progress.embedded(seq)) for seq in (4, 5, 6)]
+    await asyncio.sleep(0)
+    progress.prepare(4)
+    progress.prepare(2)
+    await asyncio.sleep(0)
+    assert [one.done() for one in waiting] == [True, False, False]
+    assert progress.indexed_seq == 3
+    progress.advance(6)
+    await asyncio.gather(*waiting)
