@@ -1,8 +1,8 @@
 """Texts to vectors for both corridors: each distinct text once, and questions before events.
 
-Events are embedded in slices; between two slices the corridor waits while questions are being embedded, so that a
-question shares the processor with one slice at most. Questions have a session of their own, and those that come
-while one is computed are computed together next.
+Events are embedded in slices, small ones while somebody asks; between two slices the corridor waits while questions
+are being embedded, so that a question shares the processor with one slice at most. Questions have a session of their
+own, and those that come while one is computed are computed together next.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from precedent_indexer.courtesy import QUESTIONS
 from precedent_indexer.errors import QuestionFailed
 from precedent_indexer.metrics import Metrics, unheard
 from precedent_indexer.model import DIMENSIONS, NAME, ModelInfo
@@ -21,8 +22,10 @@ from precedent_indexer.ports import Embedder, Vector
 from precedent_indexer.workers import Workers
 from precedent_schemas.failures import ErrorReason
 
-_SLICE_CHARS: Final = 1_024
-"""Characters of one slice of events: some 250 word pieces, a few dozen milliseconds."""
+_SLICE_CHARS: Final = 16_384
+"""Characters of one slice of events while nobody asks: a batch, all of it handed to the runtime at once."""
+_SLICE_CHARS_ASKED: Final = 1_024
+"""Characters of one slice while somebody asks: some 250 word pieces, a few dozen milliseconds."""
 _TOGETHER: Final = 16
 """Questions that are computed together at most."""
 _PATIENCE_S: Final = 0.25
@@ -109,13 +112,18 @@ class Embedding:
         self._computing: asyncio.Task[None] | None = None
         self._no_questions = asyncio.Event()
         self._no_questions.set()
+        self._batch = asyncio.Lock()
 
     async def of_events(self, texts: Sequence[str]) -> dict[str, Vector]:
-        """The vector of each distinct text.
+        """The vector of each distinct text; one batch after the other, in the order of the calls.
 
         Raises:
             Exception: whatever the runtime raises; then it is unknown which text is to blame.
         """
+        async with self._batch:
+            return await self._of_batch(texts)
+
+    async def _of_batch(self, texts: Sequence[str]) -> dict[str, Vector]:
         found: dict[str, Vector] = {}
         unknown: list[str] = []
         for text in dict.fromkeys(texts):
@@ -124,8 +132,12 @@ class Embedding:
                 unknown.append(text)
             else:
                 found[text] = vector
-        for part in _slices(unknown):
+        # Texts of like length together: little of a slice is padding.
+        unknown.sort(key=len)
+        while unknown:
             await self._let_questions_pass()
+            part = _slice(unknown, _SLICE_CHARS_ASKED if QUESTIONS.asked_lately else _SLICE_CHARS)
+            del unknown[: len(part)]
             with self._metrics.embedding_seconds.labels("events").time():
                 vectors = await self._workers.embed(self._events.embed, part)
             for text, vector in zip(part, vectors, strict=True):
@@ -219,14 +231,10 @@ def _named(events: ModelInfo, questions: ModelInfo) -> ModelInfo:
     return replace(events, runtime=f"{events.runtime}, questions {questions.runtime}")
 
 
-def _slices(texts: Sequence[str]) -> list[list[str]]:
-    """Texts of like length together, in parts of about the same work."""
-    parts: list[list[str]] = []
-    chars = _SLICE_CHARS
-    for text in sorted(texts, key=len):
-        if chars + len(text) > _SLICE_CHARS and chars:
-            parts.append([])
-            chars = 0
-        parts[-1].append(text)
-        chars += len(text)
-    return parts
+def _slice(texts: Sequence[str], chars: int) -> list[str]:
+    """The first of `texts`, as many as have `chars` characters together; one at least."""
+    end, size = 1, len(texts[0])
+    while end < len(texts) and size + len(texts[end]) <= chars:
+        size += len(texts[end])
+        end += 1
+    return list(texts[:end])

@@ -5,16 +5,17 @@ delivers again is acknowledged and skipped; what it does not deliver (because an
 an index that is gone, was given it) is read from the log directly. So the watermark is always a prefix of the log.
 
 Two tasks share the work: one takes messages in order and prepares them (decoding, embedding), the other commits what
-is prepared (storing, settling). A short queue between them is all that runs ahead. What was in hand when the process
-ended without a word is handled one message at a time, with nothing beside it.
+is prepared (storing, settling). A short queue between them is all that runs ahead, and what is in it is embedded
+already or next: the model goes from batch to batch without waiting for what Chroma does in between. What was in hand
+when the process ended without a word is handled one message at a time, with nothing beside it.
 """
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -35,7 +36,7 @@ _IDLE_S: Final = 1.0
 _SAVE_EVERY_S: Final = 1.0
 """Seconds between two saves of the watermark; what lies between is applied again after a crash, harmlessly."""
 _AHEAD: Final = 2
-"""Prepared batches that may wait to be committed: enough to keep both tasks busy, little to lose or to wait for."""
+"""Batches that may wait to be committed: enough to keep the model busy, little to lose or to wait for."""
 _BATCH_BYTES: Final = 128 * 1024
 """Payload after which a batch is full although it could hold more messages: long texts take long to embed."""
 _CHECK_OWNER_EVERY_S: Final = 5.0
@@ -89,7 +90,7 @@ class Corridor:
 class _Step:
     """What is committed next: a batch (None: nothing but gone messages), then everything up to `upto` is applied."""
 
-    prepared: Prepared | None
+    prepared: asyncio.Future[Prepared] | None
     upto: int
     spans: tracing.Batch = tracing.NO_BATCH
 
@@ -103,6 +104,7 @@ class Flow:
         self._in_hand = corridor.books.in_hand
         corridor.applier.alive = corridor.liveness.begin
         self._steps: asyncio.Queue[_Step | None] = asyncio.Queue(_AHEAD)
+        self._preparing: set[asyncio.Future[Prepared]] = set()
         self._taken = corridor.progress.indexed_seq
         self._is_probed = False
         self._saved_seq = -1
@@ -127,6 +129,8 @@ class Flow:
             # None of these is the doing of what is in hand.
             self._in_hand.clear()
             raise
+        finally:
+            await _cancelled(self._preparing)
         self._in_hand.clear()
 
     # -- taking and preparing ---------------------------------------------------------------------------------
@@ -208,11 +212,11 @@ class Flow:
     async def _hand_on(self, messages: Sequence[LogMessage]) -> None:
         self._in_hand.take(self._with.progress.indexed_seq + 1, messages[-1].seq)
         spans = tracing.Batch(messages)
-        with self._with.metrics.stage("prepare"), spans.stage("prepare"):
-            prepared = await self._with.applier.prepare(messages)
+        preparing = asyncio.ensure_future(self._prepared(messages, spans))
+        self._preparing.add(preparing)
+        preparing.add_done_callback(self._preparing.discard)
         self._taken = messages[-1].seq
-        self._with.progress.prepare(self._taken)
-        await self._steps.put(_Step(prepared, self._taken, spans))
+        await self._steps.put(_Step(preparing, self._taken, spans))
 
     async def _handle_alone(self, message: LogMessage) -> None:
         """Nothing runs beside a message that may have ended the process: if it ends again, it is known why."""
@@ -222,15 +226,21 @@ class Flow:
             await self._with.applier.probe()
             self._is_probed = True
         spans = tracing.Batch([message])
+        prepared: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
         if self._in_hand.is_guilty(message.seq):
-            prepared = self._with.applier.refuse(message)
+            prepared.set_result(self._with.applier.refuse(message))
         else:
             self._in_hand.take_alone(message.seq)
-            with self._with.metrics.stage("prepare"), spans.stage("prepare"):
-                prepared = await self._with.applier.prepare([message])
+            prepared.set_result(await self._prepared([message], spans))
         self._taken = message.seq
         await self._steps.put(_Step(prepared, self._taken, spans))
         await self._steps.join()
+
+    async def _prepared(self, messages: Sequence[LogMessage], spans: tracing.Batch) -> Prepared:
+        with self._with.metrics.stage("prepare"), spans.stage("prepare"):
+            prepared = await self._with.applier.prepare(messages)
+        self._with.progress.prepare(messages[-1].seq)
+        return prepared
 
     async def _pass_over(self, seq: int) -> None:
         """Up to `seq`, what was not taken is gone from the log."""
@@ -269,12 +279,15 @@ class Flow:
 
     async def _commit(self, step: _Step) -> None:
         applier, books, progress = self._with.applier, self._with.books, self._with.progress
+        messages: Sequence[LogMessage] = ()
         if step.prepared:
+            prepared = await step.prepared
+            messages = prepared.messages
             with self._with.metrics.stage("commit"), step.spans.stage("commit"):
-                refusals = await applier.commit(step.prepared)
+                refusals = await applier.commit(prepared)
             step.spans.end(refusals)
-            self._note(step.prepared.messages, refusals)
-        if step.prepared and any(applier.removed_by(one.seq) is not None for one in step.prepared.messages):
+            self._note(messages, refusals)
+        if any(applier.removed_by(one.seq) is not None for one in messages):
             # Whoever asked for a deletion is answered once the watermark passes it: it must not fall back again.
             await books.save_watermark(step.upto)
             self._saved_seq, self._saved_at = step.upto, time.monotonic()
@@ -303,6 +316,12 @@ async def _together(*parts: Coroutine[None, None, None]) -> None:
     try:
         await asyncio.gather(*tasks)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancelled(tasks)
+
+
+async def _cancelled(futures: Iterable[asyncio.Future[Any]]) -> None:
+    """None of them runs any more."""
+    some = list(futures)
+    for one in some:
+        one.cancel()
+    await asyncio.gather(*some, return_exceptions=True)

@@ -1,6 +1,7 @@
 """Each text once, questions before events, and a model that is down is noticed whatever is remembered."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 
 from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.workers import InlineWorkers
+from precedent_indexer import embedding as module
+from precedent_indexer.courtesy import Courtesy
 from precedent_indexer.embedding import Embedding, VectorCache
 from precedent_indexer.ports import Vectors
 
@@ -129,13 +132,34 @@ async def test_events_wait_for_questions_in_hand() -> None:
     assert list(await indexing) == ["routine"]
 
 
-async def test_long_and_short_events_are_sliced_by_length() -> None:
-    """A slice holds texts of like length, so that little of it is padding; none is lost."""
+@pytest.mark.parametrize(("is_asked", "lengths"), [(True, [3, 1, 1]), (False, [5])])
+async def test_long_and_short_events_are_sliced_by_length(
+    monkeypatch: pytest.MonkeyPatch, *, is_asked: bool, lengths: list[int]
+) -> None:
+    """A slice holds texts of like length, is small while somebody asks and takes all otherwise; none is lost."""
+    courtesy = Courtesy()
+    monkeypatch.setattr(module, "QUESTIONS", courtesy)
     recorder = Recorder()
     texts = [("x" * length) + str(length) for length in (3000, 10, 20, 2500, 30)]
-    found = await embedding_of(recorder).of_events(texts)
+    with courtesy.asking() if is_asked else contextlib.nullcontext():
+        found = await embedding_of(recorder).of_events(texts)
     assert set(found) == set(texts)
-    assert [len(call) for call in recorder.calls] == [3, 1, 1]
+    assert [len(call) for call in recorder.calls] == lengths
+    assert [text for call in recorder.calls for text in call] == sorted(texts, key=len)
+
+
+async def test_batches_are_embedded_one_after_the_other() -> None:
+    """The first is done first; a text that both have is embedded once."""
+    recorder = Recorder()
+    embedding = Embedding(events=recorder, questions=recorder, workers=InlineWorkers(), cache_entries=10)
+    done: list[str] = []
+
+    async def embed(name: str, texts: list[str]) -> None:
+        assert set(await embedding.of_events(texts)) == set(texts)
+        done.append(name)
+
+    await asyncio.gather(embed("first", ["a", "b"]), embed("second", ["b", "c"]))
+    assert (done, recorder.calls) == (["first", "second"], [["a", "b"], ["c"]])
 
 
 async def test_a_question_that_must_wait_is_embedded_meanwhile() -> None:

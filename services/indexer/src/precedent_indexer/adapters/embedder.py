@@ -8,6 +8,7 @@ fingerprint.
 
 import importlib.util
 import queue
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,17 @@ from precedent_indexer.model import DIMENSIONS, MAX_TOKENS, NAME, ModelError, Mo
 BATCH_TOKENS = 512
 """Padded tokens computed at once: what cost least CPU time for a text, since the working set stays in the caches."""
 
+_IN_FLIGHT = 8
+"""Batches handed to the runtime together: it goes from one to the next without the interpreter, whoever holds that."""
 _SPECIAL_TOKENS = 2  # [CLS] and [SEP] around every window
 _FATAL_ONLY = 4
 _WARM_UP_TOKENS = range(8, 72, 8)
 
 Runtime = Literal["auto", "openvino", "onnxruntime"]
-Run = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]
-"""Ids and mask, both (windows, tokens), to unit vectors (windows, 384)."""
+Batch = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Ids and mask, both (windows, tokens)."""
+Run = Callable[[Sequence[Batch]], list[NDArray[np.float32]]]
+"""Batches to the unit vectors (windows, 384) of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class MiniLmEmbedder:
         embedder = cls(run, _tokenizer(files.tokenizer), model, multiple)
         if multiple > 1:
             for tokens in _WARM_UP_TOKENS:
-                embedder._run([_Window(0, [0] * tokens)])
+                run([embedder._padded([_Window(0, [0] * tokens)])])
         return embedder
 
     @property
@@ -95,9 +100,10 @@ class MiniLmEmbedder:
         """
         rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         vectors = np.zeros((len(rows), DIMENSIONS), np.float32)
-        for batch in _batches(self._windows(list(rows))):
+        batches = list(_batches(self._windows(list(rows))))
+        for batch, found in zip(batches, self._infer([self._padded(batch) for batch in batches]), strict=True):
             weights = np.array([[window.weight] for window in batch], np.float32)
-            np.add.at(vectors, [window.row for window in batch], weights * self._run(batch))
+            np.add.at(vectors, [window.row for window in batch], weights * found)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors[[rows[text] for text in texts]]
 
@@ -109,15 +115,14 @@ class MiniLmEmbedder:
             for part in (encoding, *encoding.overflowing)
         ]
 
-    def _run(self, batch: Sequence[_Window]) -> NDArray[np.float32]:
-        """Unit vectors of a batch of windows."""
+    def _padded(self, batch: Sequence[_Window]) -> Batch:
         longest = max(len(window.ids) for window in batch)
         shape = len(batch), -(-longest // self._multiple) * self._multiple
         ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         for row, window in enumerate(batch):
             ids[row, : len(window.ids)] = window.ids
             mask[row, : len(window.ids)] = 1
-        return self._infer(ids, mask)
+        return ids, mask
 
 
 def _batches(windows: Sequence[_Window]) -> Iterator[list[_Window]]:
@@ -175,17 +180,38 @@ def _loaded(graph: Path, threads: int, runtime: Runtime, *, questions: bool) -> 
 def _in_openvino(model: Any) -> Run:  # noqa: ANN401 -- openvino ships no types
     idle = queue.SimpleQueue[Any]()
 
-    def run(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        # A request serves one caller at a time; there are as many as were ever in use together.
+    def begin(batch: Batch) -> Any:  # noqa: ANN401 -- as above
+        # A request serves one batch at a time; there are as many as were ever in use together.
         try:
             request = idle.get_nowait()
         except queue.Empty:
             request = model.create_infer_request()
+        ids, mask = batch
+        request.start_async({"input_ids": ids, "attention_mask": mask}, share_inputs=True)
+        return request
+
+    def end(request: Any) -> NDArray[np.float32]:  # noqa: ANN401 -- as above
+        request.wait()
+        vectors = np.array(request.get_output_tensor().data, np.float32)
+        idle.put(request)
+        return vectors
+
+    def run(batches: Sequence[Batch]) -> list[NDArray[np.float32]]:
+        vectors: list[NDArray[np.float32]] = []
+        begun = deque[Any]()
         try:
-            result = request.infer({"input_ids": ids, "attention_mask": mask}, share_inputs=True)
-            return np.array(result[0], np.float32)
+            for batch in batches:
+                if len(begun) == _IN_FLIGHT:
+                    vectors.append(end(begun.popleft()))
+                begun.append(begin(batch))
+            while begun:
+                vectors.append(end(begun.popleft()))
         finally:
-            idle.put(request)
+            # After a failure: their inputs must not go before they have ended.
+            for request in begun:
+                request.cancel()
+                request.wait()
+        return vectors
 
     return run
 
@@ -201,8 +227,10 @@ def _in_onnxruntime(graph: Path, threads: int) -> tuple[Run, str, int]:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
-    def run(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        (vectors,) = session.run(["embedding"], {"input_ids": ids, "attention_mask": mask})
-        return np.asarray(vectors, np.float32)
+    def run(batches: Sequence[Batch]) -> list[NDArray[np.float32]]:
+        return [
+            np.asarray(session.run(["embedding"], {"input_ids": ids, "attention_mask": mask})[0], np.float32)
+            for ids, mask in batches
+        ]
 
     return run, f"onnxruntime {onnxruntime.__version__} fp32", 1
