@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from precedent_indexer.ports import Where
-from precedent_indexer.records import Row, attribute_token, attribute_tokens, ip_halves, milliseconds
+from precedent_indexer.records import ANY_ATTRIBUTE, Row, attribute_token, attribute_tokens, ip_halves, milliseconds
 from precedent_schemas.fields import Scalar
 from precedent_schemas.matching import canonical, holds
 from precedent_schemas.questions import Filter, SeverityRange, TimeRange
@@ -145,7 +145,7 @@ def _times(wanted: TimeRange) -> list[tuple[Clause | None, Predicate]]:
 
 def _attribute(key: str, values: Scalar | list[Scalar]) -> tuple[Clause | None, Predicate]:
     tokens = frozenset(attribute_token(key, one) for one in (values if isinstance(values, list) else [values]))
-    clause = _any_of([{"attributes": {"$contains": token}} for token in sorted(tokens)])
+    clause = _any_of([{"attributes": {"$contains": token}} for token in (ANY_ATTRIBUTE, *sorted(tokens))])
     return clause, lambda row: not tokens.isdisjoint(attribute_tokens(row.event))
 
 

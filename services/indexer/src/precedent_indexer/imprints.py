@@ -15,6 +15,7 @@ from precedent_indexer.records import (
     Row,
     joined_metadata,
     outcome_metadata,
+    read_seqs,
     row_document,
     row_metadata,
 )
@@ -100,4 +101,7 @@ def _seq(value: object) -> int:
 
 
 def _seqs(value: object) -> tuple[int, ...]:
-    return tuple(one for one in value if isinstance(one, int)) if isinstance(value, list) else ()
+    try:
+        return read_seqs(value) if isinstance(value, str) else ()
+    except ValueError:
+        return ()

@@ -3,14 +3,18 @@
 The key set is fixed: a store that merges metadata must be told of every key that a new revision lacks.
 Attributes lie there as one list of typed tokens, and the event as JSON beside them, without its text,
 which is the document (unless it holds a NUL, behind which the store's full-text index finds nothing).
+
+No list is long: above 5,461 values in the lists of one row, Chroma 1.5.9 fails to write it, and to read anything ever
+after. So sequences, which can be any number, are one string.
 """
 
 import hashlib
 import ipaddress
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate, pairwise
 from typing import Any, Final
 
 from precedent_schemas.codec import dump
@@ -19,7 +23,7 @@ from precedent_schemas.fields import Scalar
 from precedent_schemas.matching import canonical
 from precedent_schemas.subjects import kind_prefixes
 
-INDEX_FORMAT: Final = 2
+INDEX_FORMAT: Final = 3
 """Raised whenever rows are laid out in another way; an index of another format is rebuilt from the log."""
 READABLE_FORMATS: Final = frozenset({INDEX_FORMAT})
 """Formats whose rows can be read nevertheless: such an index answers until it is rebuilt."""
@@ -28,6 +32,10 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HALF: Final = 1 << 64
 _SIGNED: Final = 1 << 63
 _MAX_TOKEN_CHARS: Final = 128
+_MOST_TOKENS: Final = 1_000
+"""Values of attributes that a row lists one by one."""
+ANY_ATTRIBUTE: Final = "*"
+"""In the place of more tokens than that: whatever is asked for, such an event may have it."""
 _NUL: Final = "\x00"
 
 Metadata = dict[str, Any]
@@ -89,6 +97,26 @@ def attribute_tokens(event: StoredEvent) -> list[str]:
     return sorted(set(tokens))
 
 
+def listed_tokens(event: StoredEvent) -> list[str] | None:
+    """What a row lists of its event's attributes."""
+    tokens = attribute_tokens(event)
+    return [ANY_ATTRIBUTE] if len(tokens) > _MOST_TOKENS else tokens or None
+
+
+def written_seqs(seqs: Sequence[int]) -> str:
+    """Sequences as one string: the first, then the distance of each from the one before."""
+    return " ".join(map(str, [*seqs[:1], *(after - before for before, after in pairwise(seqs))]))
+
+
+def read_seqs(written: str) -> tuple[int, ...]:
+    """Sequences from the string that `written_seqs` made.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return tuple(accumulate(map(int, written.split())))
+
+
 def row_metadata(row: Row) -> Metadata:
     """The fixed key set of an event; what is absent is None."""
     event = row.event
@@ -97,7 +125,7 @@ def row_metadata(row: Row) -> Metadata:
     return {
         "event": dump(body).decode(),
         "seq": row.seq,
-        "seqs": list(row.seqs),
+        "seqs": written_seqs(row.seqs),
         "kinds": kind_prefixes(event.kind),
         "severity": event.severity,
         "source": canonical(event.source) if event.source else None,
@@ -106,7 +134,7 @@ def row_metadata(row: Row) -> Metadata:
         "ip_high": high,
         "ip_low": low,
         "occurred_at_ms": milliseconds(event.occurred_at),
-        "attributes": attribute_tokens(event) or None,
+        "attributes": listed_tokens(event),
         **joined_metadata(row.outcome),
     }
 
@@ -128,14 +156,14 @@ def outcome_metadata(record: OutcomeRecord) -> Metadata:
     return {
         "outcome": dump(record.outcome.model_dump(mode="json")).decode(),
         "outcome_seq": record.seq,
-        "outcome_seqs": list(record.seqs),
+        "outcome_seqs": written_seqs(record.seqs),
     }
 
 
 def read_row(metadata: Mapping[str, Any], document: str) -> Row:
     """A row as it was written."""
     event = StoredEvent.model_validate({"text": document} | json.loads(metadata["event"]))
-    return Row(event, int(metadata["seq"]), tuple(metadata["seqs"]), read_outcome(metadata))
+    return Row(event, int(metadata["seq"]), read_seqs(metadata["seqs"]), read_outcome(metadata))
 
 
 def read_outcome(metadata: Mapping[str, Any]) -> OutcomeRecord | None:
@@ -143,4 +171,4 @@ def read_outcome(metadata: Mapping[str, Any]) -> OutcomeRecord | None:
     if metadata.get("outcome") is None:
         return None
     outcome = Outcome.model_validate(json.loads(metadata["outcome"]))
-    return OutcomeRecord(outcome, int(metadata["outcome_seq"]), tuple(metadata["outcome_seqs"]))
+    return OutcomeRecord(outcome, int(metadata["outcome_seq"]), read_seqs(metadata["outcome_seqs"]))

@@ -13,10 +13,12 @@ from fakes.vector_store import FakeStore
 from precedent_indexer import imprints
 from precedent_indexer.adapters.chroma_store import ChromaStore
 from precedent_indexer.errors import IndexBroken, StoreUnavailable
+from precedent_indexer.filters import compile_filter
 from precedent_indexer.imprints import StoredImprints
 from precedent_indexer.ports import Identity, VectorStore, Where, Writes
 from precedent_indexer.records import OutcomeRecord, Row
 from precedent_schemas.events import Verdict
+from precedent_schemas.questions import Filter
 
 C = "incidents"
 IDENTITY = Identity("a" * 32, "2026-01-01T00:00:00.123456789Z", "sha256:feed", 2**53 + 1, 1)
@@ -138,6 +140,9 @@ def test_collections_are_those_of_events_alone(store: VectorStore) -> None:
         row("far", occurred_at=datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)),
         row("early", occurred_at=datetime(1, 1, 1, tzinfo=UTC)),
         replace(row("seqs", 2**53 + 1), seqs=(1, 5, 2**53 + 1)),
+        row("list-of-10000", attributes={"list": list(range(10_000))}),
+        replace(row("revised-10000-times", 10_000), seqs=tuple(range(1, 10_001))),
+        row("decided-10000-times", record=replace(decided("decided-10000-times", 8), seqs=tuple(range(1, 10_001)))),
     ],
     ids=lambda one: one.event.id,
 )
@@ -257,6 +262,24 @@ def test_nearest_is_best_first_and_narrowed(store: VectorStore) -> None:
     assert sorted(one.seq for one, _ in store.nearest(C, unit(4), 9, Where(contains="even"))) == [2, 4, 6, 8]
     both = Where({"severity": {"$gte": 2}}, "even")
     assert store.nearest(C, unit(4), 9, both) == []
+
+
+def test_an_event_with_more_attributes_than_a_row_lists_is_still_found_by_each(store: VectorStore) -> None:
+    """What a filter on attributes asks the store for takes in such events; what it lets pass has the value."""
+    many = row("many", 1, attributes={"ports": list(range(3_000)), "host": "db1"})
+    few = row("few", 2, attributes={"ports": [2_999]})
+    store.write(C, writes_of(many, few, row("none", 3)))
+    for attributes, expected in [
+        ({"ports": 2_999}, {"many", "few"}),
+        ({"ports": [7, 8]}, {"many"}),
+        ({"host": "db1", "ports": 0}, {"many"}),
+        ({"ports": 3_000}, set()),
+    ]:
+        compiled = compile_filter(Filter.model_validate({"attributes": attributes}))
+        assert compiled is not None
+        found = [one for one, _ in store.nearest(C, unit(1), 9, compiled.where)]
+        assert {one.event.id for one in found if compiled.matches(one)} == expected
+        assert "none" not in {one.event.id for one in found}
 
 
 def test_nearest_ids_agree_with_nearest(store: VectorStore) -> None:

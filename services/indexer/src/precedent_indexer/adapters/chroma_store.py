@@ -36,6 +36,7 @@ from precedent_indexer.records import (
     read_row,
     row_document,
     row_metadata,
+    written_seqs,
 )
 from precedent_indexer.symptoms import Symptoms
 from precedent_indexer.turns import turn
@@ -222,7 +223,7 @@ class ChromaStore:
                 event_id: joined_metadata(record) for event_id, record in writes.joined.items()
             }
             for event_id, seqs in writes.seqs.items():
-                changes.setdefault(event_id, {})["seqs"] = list(seqs)
+                changes.setdefault(event_id, {})["seqs"] = written_seqs(seqs)
             for part in self._write_parts(list(changes.items())):
                 events = self._make(collection)
                 events.update(ids=[event_id for event_id, _ in part], metadatas=[change for _, change in part])
