@@ -1,8 +1,6 @@
 """The verbs that read: search, get and both stats."""
 
 import time
-from collections import Counter
-from collections.abc import Sequence
 from typing import Final
 
 from precedent_indexer import __version__
@@ -12,6 +10,7 @@ from precedent_indexer.jobs import Jobs
 from precedent_indexer.liveness import Liveness
 from precedent_indexer.ports import DeadLetters, Deliveries
 from precedent_indexer.records import Row
+from precedent_indexer.summarising import summary_of
 from precedent_indexer.view import IndexView
 from precedent_schemas import answers, questions
 from precedent_schemas.failures import ErrorReason
@@ -47,7 +46,7 @@ class Answerer:
             if similarity >= least and row.event.id != request.id
         ][: request.k]
         coverage = await self._view.coverage(covered)
-        return answers.SearchReply(**dict(coverage), hits=hits, summary=_summary(hits))
+        return answers.SearchReply(**dict(coverage), hits=hits, summary=summary_of(hits))
 
     async def get(self, collection: str, request: questions.GetRequest) -> answers.GetReply:
         """Events by id, in the order asked."""
@@ -108,14 +107,3 @@ class Answerer:
 def entry(row: Row) -> answers.Entry:
     """A row as callers see it."""
     return answers.Entry(event=row.event, seq=row.seq, outcome=row.outcome.outcome if row.outcome else None)
-
-
-def _summary(hits: Sequence[answers.Hit]) -> answers.Summary:
-    decided = [hit.outcome for hit in hits if hit.outcome is not None]
-    seen = [hit.event.occurred_at for hit in hits]
-    return answers.Summary(
-        verdicts=dict(Counter(str(outcome.verdict) for outcome in decided)),
-        mitigations=dict(Counter(outcome.mitigation for outcome in decided if outcome.mitigation)),
-        first_seen=min(seen, default=None),
-        last_seen=max(seen, default=None),
-    )

@@ -1,11 +1,13 @@
 """Replies within what the server takes: beyond it the connection would be cut. What does not fit is told in numbers."""
 
+import bisect
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from pydantic import BaseModel
 
 from precedent_indexer.errors import QuestionFailed
+from precedent_indexer.summarising import summary_of
 from precedent_schemas import answers, codec, questions
 from precedent_schemas.dead_letters import DeadGetReply
 from precedent_schemas.failures import ErrorReason
@@ -13,6 +15,7 @@ from precedent_schemas.limits import REPLY_SHARE_OF_MAX_PAYLOAD
 
 _MARGIN_BYTES: Final = 1024
 """Of a page: its cursor and some punctuation."""
+_NARROWER: Final = "ask with a narrower filter or a wider bucket, or raise the server's max_payload"
 
 
 def room_of(max_payload: int) -> int:
@@ -55,16 +58,30 @@ def encoded(reply: BaseModel, request: BaseModel, max_payload: int) -> bytes:
     room = room_of(max_payload)
     if len(data) < room:
         return data
-    sizes, what = _parts(reply, request)
-    free = room - (len(data) - sum(sizes))
-    fits = _leading(sizes, free)
-    if fits == 0 and sizes:
-        remedy = f"the first of them alone has {sizes[0]}: raise the server's max_payload"
+    if isinstance(reply, answers.SearchReply):
+        remedy = _fewer(_largest_k(reply, room), "hits (k)")
     else:
-        remedy = f"ask for at most {fits} {what}"
+        sizes, what = _parts(reply, request)
+        remedy = _fewer(_leading(sizes, room - (len(data) - sum(sizes))), what) if sizes else _NARROWER
     raise QuestionFailed(
         ErrorReason.TOO_LARGE, f"the reply would have {len(data)} bytes, the server takes {room}: {remedy}"
     )
+
+
+def _fewer(fits: int, what: str) -> str:
+    if fits == 0:
+        return "the first of them alone is too large: raise the server's max_payload"
+    return f"ask for at most {fits} {what}"
+
+
+def _largest_k(reply: answers.SearchReply, room: int) -> int:
+    """The most hits that fit, with the summary that these would have."""
+
+    def size(k: int) -> int:
+        hits = reply.hits[:k]
+        return len(codec.encode(reply.model_copy(update={"hits": hits, "summary": summary_of(hits)})))
+
+    return bisect.bisect_left(range(1, len(reply.hits) + 1), room, key=size)
 
 
 def _leading(sizes: Iterable[int], free: int) -> int:
@@ -80,12 +97,10 @@ def _leading(sizes: Iterable[int], free: int) -> int:
 
 def _parts(reply: BaseModel, request: BaseModel) -> tuple[Sequence[int], str]:
     """Bytes of what was asked for, in the order asked, and its name."""
-    if isinstance(reply, answers.SearchReply):
-        return [size_of(one) for one in reply.hits], "hits (k)"
     if isinstance(reply, answers.GetReply) and isinstance(request, questions.GetRequest):
         events = {one.event.id: size_of(one) for one in reply.events}
         return [events.get(one, len(codec.dump(one)) + 1) for one in dict.fromkeys(request.ids)], "ids"
     if isinstance(reply, DeadGetReply) and isinstance(request, questions.DeadSeqsRequest):
         letters = {one.seq: size_of(one) for one in reply.dead_letters}
         return [letters.get(one, len(str(one)) + 1) for one in dict.fromkeys(request.seqs)], "seqs"
-    return [], "entries"
+    return [], ""
