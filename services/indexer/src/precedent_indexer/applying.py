@@ -125,8 +125,9 @@ class Applier:
 
     def _decode(self, message: LogMessage) -> Operation | Refusal:
         known = self._dead_letters.refusals().get(message.seq)
-        if known is not None and known.detail == ENDED_TWICE:
-            # Found guilty by an index that is gone: it would end the process again while this one is filled.
+        if known is not None:
+            # By an index that is gone. What is a dead letter stays one until it is replayed or dropped, also where this
+            # one would take it: it must not be in both. And what ended the process would end it again.
             return known
         try:
             return decode(message)

@@ -147,6 +147,22 @@ async def test_a_collection_beyond_the_cap_is_refused_with_the_remedy() -> None:
     assert await bench.apply() == {}
 
 
+async def test_what_became_a_dead_letter_stays_one_in_an_index_made_anew() -> None:
+    """Also where it would be accepted now, since the cap was raised or a collection was emptied: never in both."""
+    bench = Bench(max_collections=2)
+    for collection in ("first", "second", "third"):
+        bench.log.publish_event({"text": "x"}, collection)
+    refused = await bench.apply()
+    anew = Bench(max_collections=3)
+    anew.log.messages, anew.log.last_seq = bench.log.messages, bench.log.last_seq
+    anew.dead_letters.letters = bench.dead_letters.letters
+    assert await anew.apply() == refused
+    assert anew.store.collections() == ["first", "second"]
+    anew.log.publish_event({"text": "x"}, "third")
+    assert await anew.apply() == {}
+    assert anew.store.collections() == ["first", "second", "third"]
+
+
 async def test_what_is_refused_does_not_begin_a_collection() -> None:
     """Neither malformed events nor outcomes nor deletions make a collection exist; of these, only outcomes count."""
     bench = Bench(max_collections=2)
