@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from faults.ledger import Decision, Version
 from faults.publishing import COLLECTION
+from harness.background import Background
 from harness.waits import eventually
 from precedent_backend_adapter import DeliveryUnknown, NotDelivered, Outcome, PrecedentError, SecurityEvent, Verdict
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Coroutine, Iterable
 
     from faults.ledger import Ledger
     from precedent_backend_adapter import Precedent
@@ -25,7 +26,7 @@ _PAUSE_S: Final = 0.1
 _TOPICS: Final = ("failed logins", "beacon", "phishing mail", "key leaked", "port scan", "ransom note", "tunnel")
 
 
-class Backend:
+class Backend(Background):
     """Writers that publish, revise and decide, and one who asks, while the block runs.
 
     Args:
@@ -34,10 +35,9 @@ class Backend:
     """
 
     def __init__(self, precedent: Precedent, ledger: Ledger) -> None:
+        super().__init__()
         self._precedent = precedent
         self._ledger = ledger
-        self._stopping = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
         self.answered = 0
         """Questions that were answered."""
         self.unanswered = 0
@@ -59,19 +59,8 @@ class Backend:
             found, timeout=PATIENCE_S, attempt_timeout=30, interval=0.1, exceptions=(AssertionError, PrecedentError)
         )
 
-    async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._write(number)) for number in range(_WRITERS)]
-        self._tasks.append(asyncio.create_task(self._ask()))
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping.set()
-        if error is not None:
-            for task in self._tasks:
-                task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=error is not None)
+    def _works(self) -> Iterable[Coroutine[object, object, None]]:
+        return [*(self._write(number) for number in range(_WRITERS)), self._ask()]
 
     async def _write(self, number: int) -> None:
         dice = random.Random(number)

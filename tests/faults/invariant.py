@@ -46,6 +46,7 @@ class Report:
 
     problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     events: int = 0
+    dead_letters: int = 0
     blamed: int = 0
     """Dead letters of messages that were alone in hand at two kills: nobody can tell that it was not their doing."""
 
@@ -88,6 +89,7 @@ async def examine(wire: Wire, ledger: Ledger, *, patience: float = PATIENCE_S, q
     await _covered(wire, last_seq, patience)
     letters = [one async for one in _letters(wire)]
     blamed = {_original(one) for one in letters if one.headers["Precedent-Detail"] == _ENDED_TWICE}
+    report.dead_letters = len(letters)
     report.blamed = len(blamed - ledger.refused.keys())
     lies = {seq: lie for seq, lie in lies.items() if seq not in blamed}
     ledger = ledger.without(blamed)

@@ -51,7 +51,9 @@ class Ledger:
         deleted: the last text of every event that must not be there.
         refused: what must be a dead letter, by its sequence in the log.
         unsure: what the publisher was told nothing certain about: it may be there, and only once.
-        acknowledged: how many publications, decisions and deletions all this is.
+        published: how many publications, decisions and deletions a `Publisher` began, acknowledged or not yet.
+        acknowledged: how many of them all this is.
+        last_seq: the last sequence that was acknowledged.
     """
 
     events: dict[Key, Version] = field(default_factory=dict)
@@ -59,7 +61,9 @@ class Ledger:
     deleted: dict[Key, str] = field(default_factory=dict)
     refused: dict[int, Refusal] = field(default_factory=dict)
     unsure: dict[Key, str] = field(default_factory=dict)
+    published: int = 0
     acknowledged: int = 0
+    last_seq: int = 0
     _journal: list[tuple[Key, Version | Decision | None]] = field(default_factory=list)
     """Every acknowledgement but those of `refused`, in their order; None is a deletion."""
 
@@ -84,7 +88,7 @@ class Ledger:
 
     def refuse(self, seq: int, refusal: Refusal) -> None:
         """Something was acknowledged that cannot be indexed."""
-        self.acknowledged += 1
+        self._count(seq)
         self.refused[seq] = refusal
 
     def without(self, blamed: Collection[int]) -> Ledger:
@@ -110,5 +114,9 @@ class Ledger:
         return {event_id: version for (name, event_id), version in self.events.items() if name == collection}
 
     def _enter(self, key: Key, entry: Version | Decision | None) -> None:
-        self.acknowledged += 1
+        self._count(entry.seq if entry else 0)
         self._journal.append((key, entry))
+
+    def _count(self, seq: int) -> None:
+        self.acknowledged += 1
+        self.last_seq = max(self.last_seq, seq)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from faults.publishing import Publisher
+from harness.background import Background
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from faults.ledger import Ledger
     from harness.wire import Wire
@@ -21,7 +22,11 @@ _DEEDS: Final = {"event": 70, "anonymous": 5, "revise": 10, "decide": 10, "delet
 _POISONS: Final = ((b"not json", "malformed"), (b'{"text": ""}', "invalid"), (b'{"severity": 3}', "invalid"))
 
 
-class Load:
+async def _no_limit() -> None:
+    """For a load that publishes whether the index follows or not."""
+
+
+class Load(Background):
     """Publishes, revises, decides and deletes for as long as the block runs.
 
     Every worker has ids of its own, and does one thing at a time: what is acknowledged of one id has one order. A
@@ -35,6 +40,7 @@ class Load:
         workers: how many.
         deletes: whether they also delete, and wait for the answer; else they wait for the server alone.
         patience: seconds for one acknowledgement or answer.
+        room: returns when more may be published; by default at any time, however far the index is behind.
     """
 
     def __init__(
@@ -47,7 +53,9 @@ class Load:
         workers: int = 4,
         deletes: bool = True,
         patience: float = 90.0,
+        room: Callable[[], Awaitable[None]] = _no_limit,
     ) -> None:
+        super().__init__()
         self._wire = wire
         self._ledger = ledger
         self._seed = seed
@@ -55,23 +63,16 @@ class Load:
         self._workers = workers
         self._deeds = {deed: share for deed, share in _DEEDS.items() if deletes or deed != "delete"}
         self._patience = patience
-        self._stopping = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._room = room
+        self._in_hand: dict[int, tuple[str, float]] = {}
 
-    async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._work(1000 * self._seed + number)) for number in range(self._workers)]
-        return self
+    def in_hand(self) -> list[str]:
+        """What each worker is at, and for how long."""
+        now = time.monotonic()
+        return [f"{what} for {now - since:.0f} s" for what, since in self._in_hand.values()]
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopping.set()
-        if error is not None:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-        else:
-            await asyncio.gather(*self._tasks)
+    def _works(self) -> Iterable[Coroutine[object, object, None]]:
+        return [self._work(1000 * self._seed + number) for number in range(self._workers)]
 
     async def _work(self, seed: int) -> None:
         dice = random.Random(seed)
@@ -80,10 +81,13 @@ class Load:
         due = time.monotonic()
         while not self._stopping.is_set():
             (deed,) = dice.choices(list(self._deeds), list(self._deeds.values()))
+            self._in_hand[seed] = (deed, time.monotonic())
             await _do(deed, publisher, dice, ids)
+            del self._in_hand[seed]
             # A worker that was held up does not catch up all at once.
             due = max(due + self._pause_s, time.monotonic() - self._pause_s)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await self._room()
 
 
 async def _do(deed: str, publisher: Publisher, dice: random.Random, ids: list[str]) -> None:

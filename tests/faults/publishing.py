@@ -76,6 +76,7 @@ class Publisher:
         """
         text = self.text()
         event_id = f"{self._prefix}-{self._number}"
+        self._ledger.published += 1
         self._ledger.unsure[collection, event_id] = text
         stream = self._wire.client.jetstream()
         body = json.dumps({"id": event_id, "text": text}).encode()
@@ -109,6 +110,7 @@ class Publisher:
         async def attempt() -> None:
             await self._wire.of(collection, "delete", ids=list(ids))
 
+        self._ledger.published += len(ids)
         passing = (AnsweredWithError, nats.errors.Error)
         await eventually(attempt, timeout=self._patience, attempt_timeout=self._patience, exceptions=passing)
         for event_id in ids:
@@ -129,6 +131,7 @@ class Publisher:
             stream = self._wire.client.jetstream()
             return (await stream.publish(subject, data, timeout=_ATTEMPT_S, headers=dict(headers))).seq
 
+        self._ledger.published += 1
         # A refusal of the stream is an error as well: whoever fills a stream publishes by other means.
         passing = nats.errors.Error
         return await eventually(

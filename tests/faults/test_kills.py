@@ -55,6 +55,7 @@ async def test_kills_at_random_points_under_load(own_wire: Wire, new_rigged: New
     await holds(own_wire, ledger, questions=QUESTIONS)
 
 
+@pytest.mark.timeout(KILLING_S)
 async def test_kills_while_the_graph_is_written(own_wire: Wire, new_rigged: NewRigged, ledger: Ledger) -> None:
     """Killed while Chroma writes its graph to its files, which can break them for good, it recovers unasked."""
     dice = dice_of("aimed kills")
