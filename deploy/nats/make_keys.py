@@ -29,6 +29,7 @@ class Deployment:
         self.ca = Pair(self.directory / "tls" / "ca.pem", self.directory / "tls" / "ca.key")
         self.server = Pair(self.directory / "tls" / "server.pem", self.directory / "tls" / "server.key")
         self.configuration = self.directory / "server.conf"
+        self.pid = self.directory / "nats-server.pid"
 
     def seed(self, account: str, user: str) -> Path:
         """File with the secret key of a user."""
@@ -63,7 +64,7 @@ class Deployment:
                     self._require_authority(f"{name}.pem and {name}.key")
                     make_client(self.client(account, name), self.ca, f"{account}.{name}")
                 self.environment(account, name).write_text(self._settings(account, name, user), encoding="utf-8")
-        files = Files(self.ca.cert, self.server.cert, self.server.key, store)
+        files = Files(self.ca.cert, self.server.cert, self.server.key, store, self.pid)
         self.configuration.write_text(render(self.plan, public_keys, files), encoding="utf-8")
 
     def _require_authority(self, missing: str) -> None:
@@ -114,6 +115,7 @@ def main() -> int:
     sys.stdout.write(
         f"{users} users in {len(deployment.plan.accounts)} accounts: keys and settings in {deployment.directory}\n"
         f"start the server with: nats-server --config {shlex.quote(str(deployment.configuration))}\n"
+        f"or tell one that runs: nats-server --signal reload={shlex.quote(str(deployment.pid))}\n"
     )
     return 0
 

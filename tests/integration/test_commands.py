@@ -132,7 +132,7 @@ async def test_wrong_settings_are_all_named_at_once(new_indexer: NewIndexer) -> 
     }
     for command in ("settings", "serve", "init"):
         done = await run(command, **wrong)
-        assert done.returncode == 1
+        assert done.returncode == 2
         for name in wrong.keys() - {"NATS_PASSWORD"}:
             assert name in done.stderr
         assert "/no/such/file" in done.stderr
@@ -166,7 +166,7 @@ async def test_dead_letters_are_listed_shown_replayed_and_dropped(own_wire: Wire
         assert newest["seq"] == beyond
 
         shown = await dead("show", str(malformed), "4711")
-        assert shown.returncode == 1
+        assert shown.returncode == 3
         assert "not there: 4711" in shown.stderr
         assert r"\x1b[31m{" in shown.stdout
         assert "\x1b" not in shown.stdout

@@ -18,17 +18,20 @@ import nats
 
 from closed_nats.plan import Plan, read_plan
 from closed_nats.user_keys import new_seed, public_key
+from harness.child_process import scrubbed_environment
 from harness.indexer_process import IndexerProcess, run_indexer_command
 from harness.nats_server import NatsServer
 from precedent_backend_adapter import Precedent, Timeouts
 from precedent_backend_adapter.environment import config_from_environment
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from nats.aio.client import Client
 
-NATS = Path(__file__).resolve().parents[2] / "deploy" / "nats"
+ROOT = Path(__file__).resolve().parents[2]
+NATS = ROOT / "deploy" / "nats"
+PRECEDENT = ROOT / "services" / "backend-adapter" / ".venv" / "bin" / "precedent"
 ONE_TEAM = NATS / "plans" / "one-team.toml"
 TWO_TENANTS = NATS / "plans" / "two-tenants.toml"
 TEAM = "PRECEDENT"
@@ -75,14 +78,19 @@ class ClosedBus:
         assert written["NATS_URL"] == f"tls://{self.plan.hosts[0]}:{self.plan.port}"
         return {**written, "NATS_URL": self.url, **changes}
 
-    def revoke(self, user: str, account: str = TEAM) -> None:
-        """Take a user's key away while the server runs, as a new configuration and a reload do."""
+    def revoke(self, user: str, account: str = TEAM) -> Callable[[], None]:
+        """Take a user's key away while the server runs, as a new plan and a reload do; the result undoes it."""
         configuration = self.server.store_dir / "nats-server.conf"
         key = public_key((self.directory / account / f"{user}.nk").read_bytes())
         text = configuration.read_text(encoding="utf-8")
         assert key in text
-        configuration.write_text(text.replace(key, public_key(new_seed())), encoding="utf-8")
-        os.kill(self.server.pid, signal.SIGHUP)
+
+        def reload(changed: str) -> None:
+            configuration.write_text(changed, encoding="utf-8")
+            os.kill(self.server.pid, signal.SIGHUP)
+
+        reload(text.replace(key, public_key(new_seed())))
+        return lambda: reload(text)
 
     @contextlib.asynccontextmanager
     async def precedent(self, user: str, account: str = TEAM, **changes: str) -> AsyncIterator[Precedent]:
@@ -127,6 +135,25 @@ class ClosedBus:
             log_path=log_of(directory),
             probe_options=self.options("viewer", account),
         )
+
+
+async def begin_precedent(*words: str, settings: dict[str, str]) -> asyncio.subprocess.Process:
+    """Start the command `precedent`, with its output in pipes."""
+    pipe = subprocess.PIPE
+    environment = scrubbed_environment(settings)
+    return await asyncio.create_subprocess_exec(PRECEDENT, *words, env=environment, stdout=pipe, stderr=pipe)
+
+
+async def run_precedent(*words: str, settings: dict[str, str]) -> tuple[int | None, str, str]:
+    """Run the command `precedent` to its end; its exit code, and what it said on stdout and stderr."""
+    running = await begin_precedent(*words, settings=settings)
+    try:
+        async with asyncio.timeout(WAIT):
+            out, err = await running.communicate()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            running.kill()
+    return running.returncode, out.decode(), err.decode()
 
 
 def log_of(directory: Path) -> Path:

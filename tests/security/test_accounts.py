@@ -15,7 +15,7 @@ from nats.aio.client import Client
 
 from closed_nats.certificates import Pair, make_authority, make_client
 from harness.indexer_process import run_indexer_command
-from precedent_backend_adapter import Misconfigured, PrecedentError, SecurityEvent
+from precedent_backend_adapter import NotTrusted, PrecedentError, SecurityEvent
 from security.closed_bus import INDEX_WAIT, NEVER, TWO_TENANTS, WAIT, ClosedBus, ClosedStack, closed_bus, closed_stack
 
 NORTH, SOUTH = "NORTH", "SOUTH"
@@ -96,12 +96,12 @@ async def test_streams_and_services_are_each_tenants_own(tenants: Tenants) -> No
 async def test_a_certificate_is_asked_for(tenants: Tenants) -> None:
     """Under mutual TLS a key alone opens nothing, and both sides say so at once."""
     without = {"NATS_CERT": "", "NATS_KEY": ""}
-    with pytest.raises(Misconfigured, match=r"asks for a certificate.*cert_file"):
+    with pytest.raises(NotTrusted, match=r"asks for a certificate.*cert_file"):
         async with tenants.bus.precedent("backend", NORTH, **without):
             pass
     settings = tenants.bus.settings("operator", NORTH, PRECEDENT_START_TIMEOUT_S=str(NEVER), **without)
     done = await asyncio.to_thread(run_indexer_command, ["init"], settings)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "NATS_CERT" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -121,6 +121,6 @@ async def test_a_certificate_that_is_not_taken(tenants: Tenants, tmp_path: Path,
             pass
     settings = tenants.bus.settings("operator", NORTH, PRECEDENT_START_TIMEOUT_S=str(NEVER), **changes)
     done = await asyncio.to_thread(run_indexer_command, ["init"], settings)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert f"does the server take the certificate NATS_CERT={wrong.cert}" in done.stderr
     assert "Traceback" not in done.stderr

@@ -6,6 +6,7 @@ Every timeout here is longer than a test may take, so that waiting for one would
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from precedent_backend_adapter import (
     NotDelivered,
     NotDeliveredReason,
     NotPermitted,
+    NotTrusted,
     Outcome,
     Precedent,
     PrecedentError,
@@ -31,8 +33,11 @@ from precedent_backend_adapter import (
     Verdict,
 )
 from precedent_schemas import catalogue
-from security.closed_bus import NEVER, ClosedBus, closed_bus, init, log_of, make_keys, running
+from security.closed_bus import NEVER, ClosedBus, closed_bus, init, log_of, make_keys, run_precedent, running
 
+# Exit codes of both programs: a setting is wrong in itself, and what was refused.
+WRONG = 2
+REFUSED = 3
 EVENT = SecurityEvent(kind="auth", text="failed login")
 Question = Callable[[Precedent], Awaitable[object]]
 
@@ -119,42 +124,66 @@ def somebody_elses_inbox(_folder: Path) -> dict[str, str]:
     return {"NATS_INBOX_PREFIX": "_INBOX"}
 
 
-MISTAKES: dict[str, tuple[Callable[[Path], dict[str, str]], type[PrecedentError], str, str]] = {
-    "wrong key": (another_key, NotPermitted, "Authorization Violation", "NATS_NKEY"),
-    "wrong authority": (another_authority, Misconfigured, "CERTIFICATE_VERIFY_FAILED", "NATS_CA"),
-    "no authority": (no_authority, Misconfigured, "CERTIFICATE_VERIFY_FAILED", "NATS_CA"),
-    "no key": (no_key, Misconfigured, "credentials", "NATS_NKEY"),
-    "creds without JWT": (creds_without_jwt, Misconfigured, "BEGIN NATS USER JWT", "NATS_CREDS"),
-    "wrong inbox": (somebody_elses_inbox, NotPermitted, "inbox_prefix", "NATS_INBOX_PREFIX"),
+def nobody(_folder: Path) -> dict[str, str]:
+    """No key at all."""
+    return {"NATS_NKEY": ""}
+
+
+MISTAKES: dict[str, tuple[Callable[[Path], dict[str, str]], type[PrecedentError], str, str, int]] = {
+    "wrong key": (another_key, NotPermitted, "Authorization Violation", "NATS_NKEY", REFUSED),
+    "no key": (nobody, NotPermitted, "Authorization Violation", "NATS_NKEY", REFUSED),
+    "wrong authority": (another_authority, NotTrusted, "CERTIFICATE_VERIFY_FAILED", "NATS_CA", REFUSED),
+    "no authority": (no_authority, NotTrusted, "CERTIFICATE_VERIFY_FAILED", "NATS_CA", REFUSED),
+    "wrong inbox": (somebody_elses_inbox, NotPermitted, "inbox_prefix", "NATS_INBOX_PREFIX", REFUSED),
+    "no key in the file": (no_key, Misconfigured, "credentials", "NATS_NKEY", WRONG),
+    "creds without JWT": (creds_without_jwt, Misconfigured, "BEGIN NATS USER JWT", "NATS_CREDS", WRONG),
 }
+"""How it is made, what a client raises and says, the setting that the indexer names, and both programs' exit code."""
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 async def test_an_adapter_with_wrong_settings(team_bus: ClosedBus, tmp_path: Path, mistake: str) -> None:
     """The connect fails at once and names what is wrong."""
-    make, expected, says, _ = MISTAKES[mistake]
+    make, expected, says, _, _ = MISTAKES[mistake]
     with pytest.raises(expected, match=f"(?i){says}"):
         async with team_bus.precedent("backend", **make(tmp_path)):
             pass
 
 
+@pytest.mark.parametrize("mistake", MISTAKES)
+async def test_a_command_with_wrong_settings(team_bus: ClosedBus, tmp_path: Path, mistake: str) -> None:
+    """One line with what is wrong, and an exit code that says that trying again does not help."""
+    make, _, says, _, code = MISTAKES[mistake]
+    settings = team_bus.settings("backend", **make(tmp_path))
+    ended, out, err = await run_precedent("publish", "auth", "failed login", settings=settings)
+    assert (ended, out) == (code, "")
+    assert re.fullmatch(rf"precedent: [^\n]*(?i:{says})[^\n]*\n", err), err
+
+
 # -- the indexer's start
 
 
-async def start(bus: ClosedBus, *words: str, user: str = "indexer", **changes: str) -> str:
-    """Run a command that must end by itself with a message, and without a traceback; what it said."""
+async def ended(bus: ClosedBus, *words: str, user: str = "indexer", **changes: str) -> tuple[int, str]:
+    """Run a command that must end by itself with a message, and without a traceback; its exit code, what it said."""
     settings = bus.settings(user, PRECEDENT_START_TIMEOUT_S=str(NEVER), PRECEDENT_LOG_FORMAT="json", **changes)
     done = await asyncio.to_thread(run_indexer_command, words, settings)
-    assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    return done.stderr
+    return done.returncode, done.stderr
+
+
+async def start(bus: ClosedBus, *words: str, user: str = "indexer", **changes: str) -> str:
+    """Run a command that must be refused; what it said."""
+    code, said = await ended(bus, *words, user=user, **changes)
+    assert code == REFUSED, said
+    return said
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 async def test_an_indexer_with_wrong_settings(team_bus: ClosedBus, tmp_path: Path, mistake: str) -> None:
     """The start is refused at once, with the setting to correct."""
-    make, _, _, setting = MISTAKES[mistake]
-    said = await start(team_bus, "init", **make(tmp_path))
+    make, _, _, setting, code = MISTAKES[mistake]
+    ending, said = await ended(team_bus, "init", **make(tmp_path))
+    assert ending == code, said
     assert setting in said
     assert team_bus.url in said or setting == "NATS_CREDS"
 
@@ -170,7 +199,7 @@ async def test_tls_that_is_not_offered(team_bus: ClosedBus, plain_server: NatsSe
     """Neither side says in clear who it is: where TLS is demanded and not asked for, nothing is sent."""
     changes = {"NATS_URL": plain_server.url, "NATS_NKEY": "", "NATS_USER": "u", "NATS_PASSWORD": "hunter2"}
     assert "TLS is demanded" in await start(team_bus, "init", **changes)
-    with pytest.raises(Misconfigured, match="TLS is demanded"):
+    with pytest.raises(NotTrusted, match="TLS is demanded"):
         async with team_bus.precedent("backend", **changes):
             pass
 
@@ -179,7 +208,7 @@ async def test_tls_that_is_not_asked_for(team_bus: ClosedBus) -> None:
     """Settings that know nothing of TLS, at a server that demands it: the authority is missing, and both say so."""
     changes = {"NATS_URL": team_bus.server.url, "NATS_CA": ""}
     assert "NATS_CA" in await start(team_bus, "init", **changes)
-    with pytest.raises(Misconfigured, match=r"tls\.ca_file"):
+    with pytest.raises(NotTrusted, match=r"tls\.ca_file"):
         async with team_bus.precedent("backend", **changes):
             pass
 
@@ -194,7 +223,7 @@ async def test_an_expired_certificate(tmp_path: Path, team_plan: Path) -> None:
     make_server(server, authority, ["127.0.0.1"], days=-1)
     with running(keys, team_plan) as bus:
         assert "certificate has expired" in await start(bus, "init")
-        with pytest.raises(Misconfigured, match="certificate has expired"):
+        with pytest.raises(NotTrusted, match="certificate has expired"):
             async with bus.precedent("backend"):
                 pass
 
@@ -213,11 +242,42 @@ async def test_an_expired_certificate(tmp_path: Path, team_plan: Path) -> None:
 async def test_a_command_that_is_denied(
     team_bus: ClosedBus, tmp_path: Path, command: str, user: str, subject: str
 ) -> None:
-    """What the operator's key is for: with another, the command says at once which subject, and does nothing itself."""
+    """What the operator's key is for: with another, the command says which subject, nothing else, and does nothing."""
     index = tmp_path / "chroma"
     said = await start(team_bus, *command.split(), user=user, PRECEDENT_CHROMA_PATH=str(index))
-    assert f"may not publish on {subject}" in said
+    assert said.startswith(f"precedent-indexer: these credentials may not publish on {subject}: ")
+    assert said.count("\n") == 1
     assert not index.exists()
+
+
+async def test_init_of_another_role(team_bus: ClosedBus) -> None:
+    """Who may not create streams is told the subject, on one line."""
+    said = await start(team_bus, "init", user="indexer")
+    assert "may not publish on $JS.API.STREAM.CREATE.SECURITY_EVENTS" in said
+    assert said.count("\n") == 1
+
+
+async def test_health_for_another_role(team_bus: ClosedBus) -> None:
+    """Who may not ask learns that, and not that nobody answers."""
+    settings = team_bus.settings("backend")
+    done = await asyncio.to_thread(run_indexer_command, ["health", "--timeout", str(NEVER)], settings)
+    assert (done.returncode, done.stderr) == (REFUSED, "")
+    assert "may not publish on security.index.v1.stats" in done.stdout
+    done = await asyncio.to_thread(run_indexer_command, ["health", "--live", "--timeout", str(NEVER)], settings)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "may not publish on $SRV.PING.indexer" in done.stdout
+
+
+async def test_a_publisher_who_waits(keys: Path, team_plan: Path) -> None:
+    """`publish --wait` asks the index: without that right the event is stored and told so, and then what is denied."""
+    with running(keys, team_plan) as bus:
+        settings = bus.settings("backend")
+        code, out, err = await run_precedent("publish", "auth", "a", "--id", "x", settings=settings)
+        assert (code, out, err) == (0, "stored x in incidents at 1\n", "")
+        code, out, err = await run_precedent("publish", "auth", "a", "--id", "x", "--wait", settings=settings)
+        assert (code, out) == (REFUSED, "stored x in incidents at 2\n")
+        assert err.startswith("precedent: it is stored, at 2, but --wait failed: security.index.v1.incidents.search: ")
+        assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -303,7 +363,7 @@ async def test_an_indexer_that_is_denied_while_it_runs(keys: Path, team_plan: Pa
             assert (await analyst.search("login", after=receipt, wait=30)).hits
     said = log_of(directory).read_text(encoding="utf-8")
     assert "permissions_unknown" in said
-    assert "may not publish on $js.api.stream.msg.delete.security_dead_letters" in said.lower()
+    assert "may not publish on $JS.API.STREAM.MSG.DELETE.SECURITY_DEAD_LETTERS" in said
 
 
 async def test_what_nobody_waits_for_is_named(keys: Path, team_plan: Path, tmp_path: Path) -> None:
@@ -315,19 +375,7 @@ async def test_what_nobody_waits_for_is_named(keys: Path, team_plan: Path, tmp_p
 
             def named() -> None:
                 lines = log_of(directory).read_text(encoding="utf-8").splitlines()
-                denied = [one for one in lines if "nats_denied" in one and "msg.next" in one.lower()]
+                denied = [one for one in lines if "nats_denied" in one and ".MSG.NEXT." in one]
                 assert len(denied) == 1
 
             await eventually(named, timeout=60)
-
-
-async def test_a_key_that_is_taken_away_while_it_runs(keys: Path, team_plan: Path, tmp_path: Path) -> None:
-    """An indexer whose key the server no longer knows ends by itself, so that its supervisor notices."""
-    with running(keys, team_plan) as bus:
-        indexer = bus.indexer(tmp_path / "chroma")
-        async with indexer:
-            bus.revoke("indexer")
-            assert await indexer.wait_exit(60) == 1
-        said = await start(bus, "serve", PRECEDENT_CHROMA_PATH=str(tmp_path / "chroma"))
-    assert "authorization violation" in said.lower()
-    assert "NATS_NKEY" in said

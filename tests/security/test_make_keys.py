@@ -52,6 +52,30 @@ def test_a_new_user_changes_nobody_elses_key(tmp_path: Path) -> None:
     }
 
 
+def test_a_configuration_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """What a role may do since is permitted after a second run with the same plan, to the keys that are there."""
+    make_keys(tmp_path / "keys", ONE_TEAM)
+    before = contents(tmp_path / "keys")
+    configuration = tmp_path / "keys" / "server.conf"
+    lines = configuration.read_text().splitlines(keepends=True)
+    configuration.write_text("".join(line for line in lines if "STREAM.MSG.GET" not in line))
+    assert contents(tmp_path / "keys") != before
+    make_keys(tmp_path / "keys", ONE_TEAM)
+    assert contents(tmp_path / "keys") == before
+
+
+def test_a_user_who_is_taken_out_keeps_the_files(tmp_path: Path) -> None:
+    """Nobody's secret is removed by a line that is missing; but the server does not know the key any more."""
+    make_keys(tmp_path / "keys", ONE_TEAM)
+    before = contents(tmp_path / "keys")
+    plan = tmp_path / "plan.toml"
+    plan.write_text(ONE_TEAM.read_text().replace('analyst = { role = "asker" }\n', ""))
+    make_keys(tmp_path / "keys", plan)
+    after = contents(tmp_path / "keys")
+    assert {name for name in before if after.get(name) != before[name]} == {"server.conf"}
+    assert b"_INBOX_analyst" not in after["server.conf"]
+
+
 def test_certificates_that_are_brought_are_kept(tmp_path: Path) -> None:
     """An authority without its key is one's own: its certificates are used, and what is missing is asked for."""
     make_keys(tmp_path / "made", ONE_TEAM)

@@ -26,10 +26,11 @@ ANALYST = "analyst"  # asker of everything
 RULES_READER = "rules-reader"  # asker, narrowed to a collection
 INDEXER = "indexer"
 OPERATOR = "operator"
+BACKUP = "backup"
 IMPORTER = "importer"
 VIEWER = "viewer"
 AUDITOR = "auditor"  # viewer who may read messages
-USERS = (BACKEND, RULES_EDITOR, FIREWALL, ANALYST, RULES_READER, INDEXER, OPERATOR, IMPORTER, VIEWER, AUDITOR)
+USERS = (BACKEND, RULES_EDITOR, FIREWALL, ANALYST, RULES_READER, INDEXER, OPERATOR, BACKUP, IMPORTER, VIEWER, AUDITOR)
 
 NOBODY: frozenset[str] = frozenset()
 LOOKING = frozenset({OPERATOR, VIEWER, AUDITOR})
@@ -99,8 +100,8 @@ PUBLISH: dict[str, frozenset[str]] = {
     "$JS.API.INFO": LOOKING,
     "$JS.API.STREAM.LIST": LOOKING,
     "$JS.API.STREAM.NAMES": LOOKING,
-    f"$JS.API.STREAM.INFO.{LOG}": LOOKING | only(INDEXER, IMPORTER),
-    f"$JS.API.STREAM.INFO.{DEAD}": LOOKING | only(INDEXER),
+    f"$JS.API.STREAM.INFO.{LOG}": LOOKING | only(INDEXER, IMPORTER, BACKUP),
+    f"$JS.API.STREAM.INFO.{DEAD}": LOOKING | only(INDEXER, BACKUP),
     f"$JS.API.CONSUMER.LIST.{LOG}": LOOKING,
     f"$JS.API.CONSUMER.LIST.{DEAD}": LOOKING,
     f"$JS.API.CONSUMER.NAMES.{LOG}": LOOKING,
@@ -128,14 +129,23 @@ PUBLISH: dict[str, frozenset[str]] = {
     f"$JS.API.STREAM.MSG.DELETE.{DEAD}": only(INDEXER),
     f"$JS.API.CONSUMER.CREATE.{LOG}.indexer": only(INDEXER, OPERATOR),
     f"$JS.API.CONSUMER.DELETE.{LOG}.indexer": only(INDEXER, OPERATOR),
+    # -- JetStream: saving streams whole, and putting them back
+    f"$JS.API.STREAM.SNAPSHOT.{LOG}": only(BACKUP),
+    f"$JS.API.STREAM.SNAPSHOT.{DEAD}": only(BACKUP),
+    f"$JS.API.STREAM.RESTORE.{LOG}": only(BACKUP),
+    f"$JS.API.STREAM.RESTORE.{DEAD}": only(BACKUP),
+    f"$JS.SNAPSHOT.ACK.{LOG}.x": only(BACKUP),
+    f"$JS.SNAPSHOT.ACK.{DEAD}.x": only(BACKUP),
+    f"$JS.SNAPSHOT.RESTORE.{LOG}.x": only(BACKUP),
+    f"$JS.SNAPSHOT.RESTORE.{DEAD}.x": only(BACKUP),
+    f"$JS.SNAPSHOT.ACK.{OTHER}.x": NOBODY,
+    f"$JS.SNAPSHOT.RESTORE.{OTHER}.x": NOBODY,
     # -- JetStream: what nobody here needs
     **{
         f"$JS.API.{operation}": NOBODY
         for stream in (LOG, DEAD)
         for operation in (
             f"STREAM.DELETE.{stream}",
-            f"STREAM.SNAPSHOT.{stream}",
-            f"STREAM.RESTORE.{stream}",
             f"STREAM.PEER.REMOVE.{stream}",
             f"STREAM.LEADER.STEPDOWN.{stream}",
             f"CONSUMER.CREATE.{stream}",
@@ -156,6 +166,8 @@ PUBLISH: dict[str, frozenset[str]] = {
             "STREAM.INFO",
             "STREAM.DELETE",
             "STREAM.PURGE",
+            "STREAM.SNAPSHOT",
+            "STREAM.RESTORE",
             "STREAM.MSG.GET",
             "STREAM.MSG.DELETE",
             "DIRECT.GET",
@@ -222,6 +234,7 @@ SUBSCRIBE: dict[str, frozenset[str]] = {
     "$SRV.>": NOBODY,
     # -- the server's own
     "$JS.API.>": NOBODY,
+    "$JS.SNAPSHOT.>": NOBODY,
     "$JS.ACK.>": NOBODY,
     "$JS.EVENT.ADVISORY.>": NOBODY,
     "$SYS.>": NOBODY,

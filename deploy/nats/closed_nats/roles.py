@@ -38,6 +38,8 @@ class Role(StrEnum):
     """`precedent-indexer init`, and the verbs that remove, revive and repair; reads no events, but dead letters."""
     IMPORTER = "importer"
     """`precedent-indexer import-chroma`: reads the log of its collection and publishes into it."""
+    BACKUP = "backup"
+    """Saves the streams whole, and puts them back where they are lost: it has everything that the log has."""
     VIEWER = "viewer"
     """Looks at streams, consumer and service with the `nats` command; at messages only where that is granted."""
 
@@ -100,6 +102,8 @@ def permissions(role: Role, user: str, scope: Scope = EVERYTHING) -> Permissions
         case Role.IMPORTER:
             gets = (subjects.question_subject(one, catalogue.GET.verb) for one in collections)
             return Permissions((*_events(collections, ()), *gets, *_READ_LOG), (inbox,))
+        case Role.BACKUP:
+            return Permissions(_BACK_UP, (inbox,))
         case Role.VIEWER:
             return Permissions((*_LOOK, *(_READ_MESSAGES if scope.payloads else ())), (inbox,))
 
@@ -146,6 +150,11 @@ _LOOK: Final = (
     catalogue.COLLECTION_STATS.subject,
     # What may I do? So that `nats account info` says it.
     "$SYS.REQ.USER.INFO",
+)
+_BACK_UP: Final = (
+    *_each(("STREAM.INFO", "STREAM.SNAPSHOT", "STREAM.RESTORE")),
+    # What is saved is acknowledged piece by piece, and what is put back is sent so.
+    *(f"$JS.SNAPSHOT.{way}.{stream}.*" for way in ("ACK", "RESTORE") for stream in STREAMS),
 )
 _OPERATE: Final = (
     *_each(("STREAM.CREATE", "STREAM.UPDATE")),

@@ -20,7 +20,7 @@ _RESPONSE_EXPIRES: Final = "5m"
 """Deleting a thousand events behind a backlog is the longest answer there is."""
 _HEAD: Final = """\
 # Written by `make keys`: change the plan and make it again.
-# It can be given to a running server: `nats-server --signal reload`.
+# It can be given to a running server: `nats-server --signal reload=PID_FILE`.
 
 """
 
@@ -34,12 +34,14 @@ class Files:
         cert: certificate of the server.
         key: its private key.
         store: directory of the log.
+        pid: where it writes the number of its process.
     """
 
     ca: Path
     cert: Path
     key: Path
     store: Path
+    pid: Path
 
 
 def own_account(account: str, user: str) -> str:
@@ -77,6 +79,7 @@ def render(plan: Plan, public_keys: Mapping[tuple[str, str], str], files: Files)
             accounts[own_account(name, user)] = _apart(name, user, one, public_keys[name, user])
     whole = {
         "listen": f"0.0.0.0:{plan.port}",
+        "pid_file": str(files.pid),
         "max_payload": _MOST_PAYLOAD,
         "max_control_line": 4096,
         "tls": _tls(plan, files),

@@ -38,6 +38,7 @@ PUBLIC = [
     "NotFound",
     "NotIndexedYet",
     "NotPermitted",
+    "NotTrusted",
     "Order",
     "OutboxConfig",
     "OutboxStatus",

@@ -27,7 +27,7 @@ _REMEDIES: Final = {
     FaultKind.BUSY: "republish(error.pending) when the server has recovered",
     FaultKind.CLOSED: "open a new client, then republish(error.pending)",
     FaultKind.LOG_FULL: "make room: raise the stream's limits or free its disk, then republish(error.pending)",
-    FaultKind.NOT_PERMITTED: "permit these credentials to publish there",
+    FaultKind.NOT_PERMITTED: "use credentials of a role that may publish there, or permit it on the server",
     FaultKind.TOO_LARGE: "shorten the text or the attributes",
 }
 

@@ -43,6 +43,8 @@ class FaultKind(Enum):
     """The client is closed."""
     MISCONFIGURED = (False, False, 13)
     """A file of the configuration cannot be used."""
+    NOT_TRUSTED = (False, False, 14)
+    """The TLS handshake shows or asks for something else than the configuration says."""
 
 
 class Fault(Exception):
@@ -80,7 +82,7 @@ class Transport(Protocol):
         """Return as soon as there is a connection; waits for ever while there is none.
 
         Raises:
-            Fault: there will never be one again.
+            Fault: there will never be one again, or none until somebody changes something.
         """
 
     async def publish(self, subject: str, payload: bytes, headers: Mapping[str, str], seconds: float) -> Ack:

@@ -18,6 +18,7 @@ from precedent_backend_adapter.config import Config, check_urls
 from precedent_backend_adapter.errors import (
     Misconfigured,
     NotPermitted,
+    NotTrusted,
     PrecedentError,
     ProtocolError,
     TooLarge,
@@ -63,6 +64,7 @@ class Precedent(Questions):
 
         Raises:
             Misconfigured: the URL or a file of the configuration cannot be used.
+            NotTrusted: the configuration does not trust the server's certificate, or TLS does not fit otherwise.
             NotPermitted: the server refuses the credentials, or does not let them hear replies.
             Unavailable: no server could be reached within `timeouts.connect`; with an outbox no reason to stop: what
                 is published waits there.
@@ -126,6 +128,8 @@ class Precedent(Questions):
 def _not_connected(fault: Fault) -> PrecedentError:
     if fault.kind is FaultKind.NOT_PERMITTED:
         return NotPermitted(f"{fault}; check the credentials and what the server permits them")
+    if fault.kind is FaultKind.NOT_TRUSTED:
+        return NotTrusted([str(fault)])
     if fault.kind is FaultKind.MISCONFIGURED:
         return Misconfigured([str(fault)])
     return Unavailable(f"{fault}; is the server running, and is the URL right?")
@@ -137,6 +141,8 @@ def _not_answered(fault: Fault, endpoint: Endpoint, subject: str, seconds: float
             return Unavailable(f"nobody answers on {subject}: is `precedent-indexer serve` running?")
         case FaultKind.NOT_PERMITTED | FaultKind.DEAF:
             return NotPermitted(f"{subject}: {fault}; use credentials of a role that may, or permit it on the server")
+        case FaultKind.NOT_TRUSTED:
+            return NotTrusted([f"{subject}: {fault}"])
         case FaultKind.TOO_LARGE:
             reason = ErrorReason.TOO_LARGE
             return TooLarge(f"{subject}: {fault}; ask for less at once", reason=reason, code=ERROR_CODES[reason])

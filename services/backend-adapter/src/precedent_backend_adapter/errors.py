@@ -2,6 +2,7 @@
 
     PrecedentError
     ├── Misconfigured      settings that cannot work (also a ValueError)
+    │   └── NotTrusted     the TLS handshake does not fit them
     ├── NotDelivered       publish: the log certainly does not have it
     ├── DeliveryUnknown    publish: the log may have it; republishing is safe
     ├── Refused            this call, as it is, will never succeed
@@ -42,6 +43,10 @@ class Misconfigured(PrecedentError, ValueError):
     def __init__(self, found: Sequence[str]) -> None:
         self.found = tuple(found)
         super().__init__("; ".join(self.found))
+
+
+class NotTrusted(Misconfigured):
+    """The server's certificate is not one that the settings trust, or the server does not offer the TLS they demand."""
 
 
 class NotDeliveredReason(StrEnum):

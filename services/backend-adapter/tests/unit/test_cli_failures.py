@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import NoReturn
 
 import pytest
 from running_cli import run
@@ -17,6 +18,7 @@ from precedent_backend_adapter import (
     NotFound,
     NotIndexedYet,
     NotPermitted,
+    NotTrusted,
     OutboxUnavailable,
     Overloaded,
     PrecedentError,
@@ -31,10 +33,14 @@ from precedent_backend_adapter.testing import InMemoryPrecedent
 PENDING = Publication("security.events.v1.incidents.x", b"{}", {}, "incidents", "a")
 CODES = [
     (Misconfigured(["a file is missing"]), 2),
+    (NotTrusted(["another authority"]), 3),
     (NotDelivered("the log is full", NotDeliveredReason.LOG_FULL, PENDING), 1),
+    (NotDelivered("no connection", NotDeliveredReason.UNREACHABLE, PENDING), 1),
+    (NotDelivered("may not publish there", NotDeliveredReason.NOT_PERMITTED, PENDING), 3),
+    (NotDelivered("another stream", NotDeliveredReason.REJECTED, PENDING), 3),
     (DeliveryUnknown("no acknowledgement", PENDING), 1),
     (Refused("an argument is wrong"), 2),
-    (NotPermitted("not allowed"), 1),
+    (NotPermitted("not allowed"), 3),
     (NotFound("no such event", reason="not_found", code=404), 3),
     (Conflict("became a dead letter", reason="refused", code=409), 3),
     (TooLarge("too much; ask for 3", reason="too_large", code=413), 3),
@@ -93,6 +99,33 @@ def test_a_message_with_line_breaks_stays_one_line() -> None:
     client = InMemoryPrecedent()
     client.fail_next(Unavailable("first\nprecedent: all is well\x1b[2J"))
     assert run(client, "stats").err == "precedent: first\\nprecedent: all is well\\x1b[2J\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(NotPermitted("may not search"), 3), (Unavailable("nobody answers"), 1)], ids=str
+)
+@pytest.mark.parametrize("command", [("publish", "x", "text"), ("outcome", "a", "benign")], ids=" ".join)
+def test_what_is_stored_is_told_although_the_wait_fails(
+    error: PrecedentError, code: int, command: tuple[str, ...]
+) -> None:
+    """The receipt is on stdout, as it is without --wait; the message says that it is stored, and then what failed."""
+    told = run(InMemoryPrecedent(), *command, "--id" if command[0] == "publish" else "--by", "x", "--json")
+    client = Unasked(error)
+    done = run(client, *command, "--id" if command[0] == "publish" else "--by", "x", "--json", "--wait")
+    assert (done.code, done.json()["seq"]) == (code, told.json()["seq"])
+    assert done.err == f"precedent: it is stored, at 1, but --wait failed: {error}\n"
+
+
+class Unasked(InMemoryPrecedent):
+    """A client that may publish and gets no answer."""
+
+    def __init__(self, error: PrecedentError) -> None:
+        super().__init__()
+        self._error = error
+
+    async def search(self, *_: object, **__: object) -> NoReturn:
+        """Fails."""
+        raise self._error
 
 
 @pytest.mark.parametrize(

@@ -300,7 +300,7 @@ def test_credentials_that_may_not_publish_end_it(log: Log, file: Path) -> None:
 
     log.publish = denied  # type: ignore[method-assign,assignment]
     done = run(log, "import", str(file), *KIND)
-    assert done.code == 1
+    assert done.code == 3
     assert "0 published, then no more: may not publish" in done.err
 
 

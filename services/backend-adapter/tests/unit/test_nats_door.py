@@ -26,8 +26,11 @@ from precedent_backend_adapter import (
     Tls,
     Unavailable,
 )
+from precedent_backend_adapter._nats import refusals
 from precedent_backend_adapter._nats.faults import API_CODES, TABLE, translated
-from precedent_backend_adapter._transport import FaultKind
+from precedent_backend_adapter._nats.library import TcpTransport
+from precedent_backend_adapter._nats.secure_client import SecureClient
+from precedent_backend_adapter._transport import Fault, FaultKind
 
 PATIENT = Config(timeouts=Timeouts(publish=30, publish_attempt=30))
 EVENT = SecurityEvent(kind="auth", text="failed login")
@@ -237,6 +240,120 @@ async def test_a_connection_closed_for_good_is_opened_anew() -> None:
     async with server(complain_first) as (url, heard), Precedent.connect(url, config=PATIENT) as precedent:
         assert (await precedent.publish(EVENT)).seq == 4
     assert len([line for line in heard if line.startswith(b"CONNECT")]) == 2
+
+
+class Gatekeeper:
+    """Answers of a server that takes a client or refuses it, and can cut a connection at a publish."""
+
+    def __init__(self) -> None:
+        self.refuses = False
+        self.cuts = b""
+        """Said in the place of the next acknowledgement."""
+
+    def __call__(self, line: bytes, to: bytes) -> bytes:
+        """As an `Answer`."""
+        if line == b"PING\r\n" and self.refuses:
+            return b"-ERR 'Authorization Violation'\r\n"
+        if line.startswith(b"HPUB"):
+            said, self.cuts = self.cuts, b""
+            return said or acknowledged(to, 5)
+        return b""
+
+
+def connects(heard: list[bytes]) -> int:
+    """How often a client has introduced itself."""
+    return len([line for line in heard if line.startswith(b"CONNECT")])
+
+
+GONE = {"cut without a word": CUT, "told": b"-ERR 'Authorization Violation'\r\n"}
+"""How a server parts with a client whose key is gone: on a reload, the real one does the first."""
+
+
+@pytest.mark.parametrize("how", GONE)
+async def test_a_key_that_is_taken_away_is_told_at_once(how: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Publishes and questions fail with the refusal, the log says it; a key that is given back works by itself."""
+    gate = Gatekeeper()
+    async with server(gate) as (url, _), Precedent.connect(url, config=PATIENT) as precedent:
+        gate.refuses, gate.cuts = True, GONE[how]
+        with pytest.raises((DeliveryUnknown, NotDelivered), match="Authorization Violation"):
+            await precedent.publish(EVENT)
+        with pytest.raises(NotDelivered, match="Authorization Violation") as caught:
+            await precedent.publish(EVENT)
+        assert caught.value.reason is NotDeliveredReason.NOT_PERMITTED
+        with pytest.raises(NotPermitted, match="Authorization Violation"):
+            await precedent.stats(timeout=30)
+        gate.refuses = False
+        seq = 0
+        while not seq:
+            try:
+                seq = (await precedent.publish(EVENT)).seq
+            except NotDelivered as error:
+                assert error.reason is NotDeliveredReason.NOT_PERMITTED  # noqa: PT017 -- of each but the last
+                await asyncio.sleep(0.01)
+    assert seq == 5
+    assert "closed for good" in caplog.text or "ever more rarely" in caplog.text
+
+
+@pytest.mark.parametrize("how", GONE)
+async def test_who_is_refused_lets_the_server_rest(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that fail meanwhile bring no attempts of their own, whatever their number."""
+    monkeypatch.setattr(refusals, "_FIRST_PAUSE_S", 3600.0)
+    monkeypatch.setattr(refusals, "_LONGEST_PAUSE_S", 3600.0)
+    gate = Gatekeeper()
+    async with server(gate) as (url, heard), Precedent.connect(url, config=PATIENT) as precedent:
+        gate.refuses, gate.cuts = True, GONE[how]
+        for _ in range(20):
+            with pytest.raises((DeliveryUnknown, NotDelivered), match="Authorization Violation"):
+                await precedent.publish(EVENT)
+        assert connects(heard) == 2
+
+
+def test_attempts_become_rarer_and_go_on() -> None:
+    """No pause until every server has refused; then longer ones, up to some seconds and no further."""
+    fault = Fault(FaultKind.NOT_PERMITTED, "no")
+    refused = refusals.Refusals()
+    assert [refused.take(fault, 2), refused.last, refused.pause_s()] == [False, None, 0]
+    assert [refused.take(fault, 2), refused.take(fault, 2)] == [True, False]
+    pauses = []
+    for _ in range(100):
+        refused.take(fault, 2)
+        pauses.append(refused.pause_s())
+    assert 0 < pauses[0] < min(pauses[20:])
+    assert 2 < max(pauses) <= 5
+    refused.forget()
+    assert (refused.last, refused.pause_s()) == (None, 0)
+
+
+async def test_everybody_gets_the_connection_that_is_opened_anew() -> None:
+    """Also who asks for it while another call is opening it."""
+    gate = Gatekeeper()
+    gate.cuts = b"-ERR 'User Authentication Expired'\r\n"
+    async with server(gate) as (url, heard), Precedent.connect(url, config=PATIENT) as precedent:
+        first = asyncio.create_task(precedent.publish(EVENT))
+        while connects(heard) < 2:  # noqa: ASYNC110 -- the very next moment is meant
+            await asyncio.sleep(0)
+        assert (await precedent.publish(EVENT)).seq == 5
+        assert (await first).seq == 5
+
+
+async def test_a_close_is_told_although_its_last_write_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server has gone before what is buffered could leave, whoever waits for the end is told all the same."""
+    closed = asyncio.Event()
+
+    async def note() -> None:
+        closed.set()
+
+    async def fail(_transport: TcpTransport) -> None:
+        raise ConnectionResetError("Connection lost")
+
+    async with server(quiet) as (url, _):
+        client = SecureClient(lambda: 0.0)
+        await client.connect(url, allow_reconnect=False, closed_cb=note)
+        monkeypatch.setattr(TcpTransport, "drain", fail)
+        await client.publish("a", b"never leaves")
+        await client.close()
+        assert client.is_closed
+        await asyncio.wait_for(closed.wait(), 30)
 
 
 async def ended(reader: asyncio.StreamReader) -> None:

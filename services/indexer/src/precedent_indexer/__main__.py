@@ -1,7 +1,4 @@
-"""The command `precedent-indexer`: arguments, exit codes, and what people see.
-
-Exit codes: 0 done or healthy; 1 refused or unhealthy, with the reason on standard error; 2 wrong arguments.
-"""
+"""The command `precedent-indexer`: arguments, exit codes, and what people see."""
 
 import asyncio
 import json
@@ -18,12 +15,19 @@ from rich.table import Table
 
 from precedent_indexer import __version__, health, logs, settings
 from precedent_indexer.commands import backups, dead_letters, jobs
-from precedent_indexer.errors import IndexerError
+from precedent_indexer.errors import FAILED, IndexerError
 from precedent_indexer.model import DEFAULT_MODEL_DIR, ModelError
+
+_HELP: Final = """The memory of a security backend: indexes security events from NATS and answers questions about them.
+
+Exit codes: 0 done or healthy; 1 it failed or is unhealthy, with the reason on standard error; 2 an argument or a
+setting is wrong; 3 something is not there or was refused (a key, a certificate, an operation): trying again does not
+help.
+"""
 
 cli = typer.Typer(
     name="precedent-indexer",
-    help="The memory of a security backend: indexes security events from NATS and answers questions about them.",
+    help=_HELP,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -94,12 +98,12 @@ def show_health(
         bool, typer.Option("--live", help="Only: does the indexer of this host answer, or is NATS itself away?")
     ] = False,
 ) -> None:
-    """Exit 0 when the indexer serves and has caught up within PRECEDENT_HEALTH_MAX_LAG, else 1."""
+    """Exit 0 when it serves and has caught up within PRECEDENT_HEALTH_MAX_LAG, 3 when we may not ask, else 1."""
     chosen = settings.load()
     logs.configure("error", chosen.precedent_log_format)
     report = asyncio.run(health.check_alive(chosen, timeout) if live else health.check(chosen, timeout))
     typer.echo(report.line)
-    raise typer.Exit(0 if report.healthy else 1)
+    raise typer.Exit(0 if report.healthy else report.code)
 
 
 @cli.command("settings")
@@ -191,13 +195,13 @@ def main() -> None:
         cli()
     except (IndexerError, ModelError) as error:
         sys.stderr.write(f"precedent-indexer: {error}\n")
-        sys.exit(1)
+        sys.exit(error.exit_code if isinstance(error, IndexerError) else FAILED)
     except Exception as error:  # noqa: BLE001 -- a fault of ours, whose text may be somebody's data
         frames = "".join(traceback.format_tb(error.__traceback__))
         sys.stderr.write(
             f"precedent-indexer: {type(error).__name__}, a fault in the program: please report it\n{frames}"
         )
-        sys.exit(1)
+        sys.exit(FAILED)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,16 @@ from precedent_indexer.adapters.provisioning import (
     orphaned_index,
 )
 from precedent_indexer.adapters.pull_feed import INDEX_UUID_KEY
-from precedent_indexer.errors import Fault, Stalled, StartRefused, StoreUnavailable
+from precedent_indexer.errors import (
+    FAILED,
+    REFUSED,
+    Fault,
+    NotPermitted,
+    Stalled,
+    StartDenied,
+    StartRefused,
+    StoreUnavailable,
+)
 from precedent_indexer.generations import IndexDirectory
 from precedent_indexer.history import began_at, put_back, rewritten
 from precedent_indexer.index import OpenedIndex, Shelf
@@ -130,6 +139,8 @@ async def _open(
         await dead_letters.refresh()
     except StoreUnavailable as error:
         raise StartRefused(f"the index in {directory.path} cannot be used: {error}") from error
+    except NotPermitted as error:
+        raise StartDenied(f"JetStream cannot be used: {error}") from error
     except Fault as error:
         raise StartRefused(f"JetStream cannot be used: {error}") from error
     outside = Outside(settings, bus, source, dead_letters, workers, models, shelf, models.metrics)
@@ -206,7 +217,13 @@ async def _run(bus: Bus, serving: Serving) -> int:
     if failure is not None:
         raise failure
     log.info("stopped")
-    return 1 if bus.closed.done() else 0
+    return _code(bus)
+
+
+def _code(bus: Bus) -> int:
+    if not bus.closed.done():
+        return 0
+    return REFUSED if bus.is_refused else FAILED
 
 
 def _stop_softly(stopping: asyncio.Event) -> None:

@@ -2,6 +2,8 @@
 
 IndexerError
 ├── StartRefused          settings, streams, consumer or directory contradict what must hold: the process ends
+│   ├── SettingsWrong     a setting, or a file that one names, cannot be used
+│   └── StartDenied       the NATS server refuses us, or is not one that we trust
 ├── Fault                 not the message's fault: retried until it passes, nothing is dead-lettered for it
 │   ├── BusUnavailable    NATS or JetStream does not answer, or answers that it cannot
 │   │   └── NotPermitted  the server does not let our credentials do it
@@ -13,6 +15,7 @@ IndexerError
 ├── IndexBroken           the index directory cannot be read: it is rebuilt from the log
 ├── ConsumerGone          the durable consumer was deleted: it is created again from the watermark
 ├── CommandFailed         no indexer answers a command, or it refuses: the command ends
+│   └── CommandDenied     the NATS server does not let our credentials ask
 ├── JobFailed             a rebuild or a verification cannot go on: it ends, and the index stays as it was
 ├── ImportFailed          old data cannot be read, or its import cannot go on: the command ends, and can be run again
 └── QuestionFailed        what the caller of a question is told, in the error body of the contract
@@ -29,12 +32,38 @@ _REFUSALS: Final = {
 """What JetStream's own numbers mean to whoever looks after the indexer."""
 
 
+FAILED: Final = 1
+"""Exit code of what may succeed later."""
+WRONG: Final = 2
+"""Exit code of a wrong argument or setting."""
+REFUSED: Final = 3
+"""Exit code of what is not there or is refused, so that trying again does not help."""
+
+
 class IndexerError(Exception):
-    """Base of all."""
+    """Base of all.
+
+    Attributes:
+        exit_code: what a command ends with that fails by it.
+    """
+
+    exit_code = FAILED
 
 
 class StartRefused(IndexerError):
     """The process must not run like this; the message names the thing, its value and the remedy."""
+
+
+class SettingsWrong(StartRefused):
+    """A setting, or a file that one names, cannot be used."""
+
+    exit_code = WRONG
+
+
+class StartDenied(StartRefused):
+    """The NATS server refuses our credentials, does not permit what we must do, or is not one that we trust."""
+
+    exit_code = REFUSED
 
 
 class Fault(IndexerError):
@@ -74,6 +103,7 @@ class NotPermitted(BusUnavailable):
     """The server does not let our credentials publish or listen there; the message names the subject and the remedy."""
 
     says = "the indexer's user may not do on the bus what it must: its log names the subject"
+    exit_code = REFUSED
 
 
 class DeadLettersRefused(BusUnavailable):
@@ -108,6 +138,12 @@ class ConsumerGone(IndexerError):
 
 class CommandFailed(IndexerError):
     """A command cannot do what it was asked for; the message names the thing and the remedy."""
+
+
+class CommandDenied(CommandFailed):
+    """The NATS server does not let our credentials ask; the message names the subject and the remedy."""
+
+    exit_code = REFUSED
 
 
 class JobFailed(IndexerError):

@@ -4,7 +4,7 @@ import socket
 from dataclasses import dataclass
 
 from precedent_indexer.adapters.nats_io import HOST_KEY, Bus
-from precedent_indexer.errors import BusUnavailable, StartRefused
+from precedent_indexer.errors import FAILED, BusUnavailable, NotPermitted, StartRefused
 from precedent_indexer.settings import Settings, without_secrets
 from precedent_schemas import catalogue, codec
 from precedent_schemas.answers import StatsReply
@@ -13,10 +13,11 @@ from precedent_schemas.subjects import SERVICE, SERVICE_ERROR_HEADER
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The verdict, and one line that says why."""
+    """The verdict, one line that says why, and the exit code where it is not healthy."""
 
     healthy: bool
     line: str
+    code: int = FAILED
 
 
 async def check_alive(settings: Settings, timeout_s: float) -> Report:
@@ -30,6 +31,8 @@ async def check_alive(settings: Settings, timeout_s: float) -> Report:
         return Report(healthy=True, line=f"alive as far as can be seen: {error}")
     try:
         answered = await bus.ping_services(SERVICE, timeout_s)
+    except NotPermitted as error:
+        return Report(healthy=True, line=f"alive as far as can be seen: {error}")
     finally:
         await bus.close()
     host = socket.gethostname()
@@ -48,9 +51,11 @@ async def check(settings: Settings, timeout_s: float) -> Report:
     try:
         bus = await _connected(settings, timeout_s)
     except StartRefused as error:
-        return Report(healthy=False, line=f"unhealthy: {error}")
+        return Report(healthy=False, line=f"unhealthy: {error}", code=error.exit_code)
     try:
         packet = await bus.request(catalogue.STATS.subject, timeout_s=timeout_s)
+    except NotPermitted as error:
+        return Report(healthy=False, line=f"unhealthy: it cannot be asked: {error}", code=error.exit_code)
     except BusUnavailable:
         return Report(
             healthy=False,

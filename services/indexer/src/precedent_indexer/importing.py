@@ -16,7 +16,7 @@ import structlog
 
 from precedent_indexer.converting import Choices, Converted, NotConvertible, OldItem, convert, event_id
 from precedent_indexer.decoding import Delete, PutEvent, decode
-from precedent_indexer.errors import BusUnavailable, ImportFailed, JetStreamRefused
+from precedent_indexer.errors import BusUnavailable, ImportFailed, JetStreamRefused, NotPermitted
 from precedent_indexer.ports import LogMessage
 
 log = structlog.get_logger(__name__)
@@ -167,6 +167,8 @@ class Import:
         for part in _parts(list(dict.fromkeys(open_ids)), _ASKED_AT_ONCE):
             try:
                 found = await self._target.in_index(part)
+            except NotPermitted:
+                raise
             except BusUnavailable as error:
                 raise ImportFailed(
                     "the log no longer has every message that it ever stored, so the index must be asked what it has, "
@@ -229,6 +231,8 @@ class Import:
             return await self._target.append(converted.kind, converted.id, converted.data, self._seq)
         except JetStreamRefused as error:
             raise ImportFailed(f"the log does not take item {converted.id}: {error}; {self._remedy()}") from error
+        except NotPermitted:
+            raise
         except BusUnavailable as error:
             # It may be stored nevertheless: the log is asked, as after a conflict.
             log.warning("publish_unanswered", id=converted.id, error=str(error))
@@ -239,6 +243,8 @@ class Import:
         for _ in range(_MOST_RETRIES):
             try:
                 return await self._catch_up(known)
+            except NotPermitted:
+                raise
             except BusUnavailable as error:
                 log.warning("log_unavailable", error=str(error), retry_in_s=self._retry_s)
                 failure = error

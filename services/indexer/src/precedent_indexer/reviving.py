@@ -5,13 +5,16 @@ import secrets
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+import structlog
+
 from precedent_indexer.cursors import read_cursor, write_cursor
 from precedent_indexer.decoding import Delete, decode
-from precedent_indexer.errors import JetStreamRefused
+from precedent_indexer.errors import JetStreamRefused, QuestionFailed
 from precedent_indexer.fitting import Page, size_of
 from precedent_indexer.view import IndexView
 from precedent_schemas import codec, dead_letters, questions
 from precedent_schemas.dead_letters import DeadLetter
+from precedent_schemas.failures import ErrorReason
 from precedent_schemas.subjects import (
     DELETIONS_PREFIX,
     EVENTS_PREFIX,
@@ -23,6 +26,12 @@ from precedent_schemas.subjects import (
     parse_log_subject,
 )
 
+log = structlog.get_logger(__name__)
+
+_PATIENCE_S: Final = 10.0
+"""Seconds that a replay waits for the index to know what is in the log."""
+_NAMED: Final = 20
+"""Most sequences that a line of the log names."""
 _LOG_SUBJECTS: Final = tuple(f"{prefix}." for prefix in (EVENTS_PREFIX, OUTCOMES_PREFIX, DELETIONS_PREFIX))
 
 
@@ -93,30 +102,46 @@ class Reviver:
     async def replay(self, _collection: str, request: questions.DeadReplayRequest) -> dead_letters.DeadReplayReply:
         """Publish the original bytes on the original subject; then the dead letter and its original are gone."""
         found, missing = await self._find(request.seqs)
+        if found and not request.force:
+            await self._know_the_latest()
         replayed: list[dead_letters.Replayed] = []
         refused: list[dead_letters.ReplayRefused] = []
-        for letter in found:
-            objection = _misplaced(letter) or (None if request.force else await self._objection(letter))
-            if objection is not None:
-                refused.append(dead_letters.ReplayRefused(seq=letter.seq, message=objection))
-                continue
-            headers = {name: values[-1] for name, values in letter.headers.items() if values and not _is_servers(name)}
-            headers[MSG_ID_HEADER] = f"replay:{letter.seq}:{secrets.token_hex(16)}"
-            try:
-                new_seq = await self._log.publish_to_stream(letter.subject, base64.b64decode(letter.data), headers)
-            except JetStreamRefused as error:
-                refused.append(dead_letters.ReplayRefused(seq=letter.seq, message=f"the log refuses it: {error}"))
-                continue
-            await self._forget(letter.seq)
-            replayed.append(dead_letters.Replayed(seq=letter.seq, new_seq=new_seq))
+        try:
+            for letter in found:
+                objection = _misplaced(letter) or (None if request.force else await self._objection(letter))
+                if objection is not None:
+                    refused.append(dead_letters.ReplayRefused(seq=letter.seq, message=objection))
+                    continue
+                try:
+                    replayed.append(dead_letters.Replayed(seq=letter.seq, new_seq=await self._publish(letter)))
+                except JetStreamRefused as error:
+                    refused.append(dead_letters.ReplayRefused(seq=letter.seq, message=f"the log refuses it: {error}"))
+                    continue
+                await self._forget(letter.seq)
+        finally:
+            # Also of a request that broke off, whose asker was told no sequence.
+            done = [one.seq for one in replayed]
+            log.info(
+                "dead_letters_replayed", count=len(done), seqs=_named(done), refused=len(refused), force=request.force
+            )
         return dead_letters.DeadReplayReply(replayed=replayed, refused=refused, missing=missing)
 
     async def drop(self, _collection: str, request: questions.DeadSeqsRequest) -> dead_letters.DeadDropReply:
         """Erase dead letters, and their originals from the log, so that no rebuild brings them back."""
         found, missing = await self._find(request.seqs)
-        for letter in found:
-            await self._forget(letter.seq)
-        return dead_letters.DeadDropReply(dropped=[letter.seq for letter in found], missing=missing)
+        dropped: list[int] = []
+        try:
+            for letter in found:
+                await self._forget(letter.seq)
+                dropped.append(letter.seq)
+        finally:
+            log.info("dead_letters_dropped", count=len(dropped), seqs=_named(dropped))
+        return dead_letters.DeadDropReply(dropped=dropped, missing=missing)
+
+    async def _publish(self, letter: DeadLetter) -> int:
+        headers = {name: values[-1] for name, values in letter.headers.items() if values and not _is_servers(name)}
+        headers[MSG_ID_HEADER] = f"replay:{letter.seq}:{secrets.token_hex(16)}"
+        return await self._log.publish_to_stream(letter.subject, base64.b64decode(letter.data), headers)
 
     async def _forget(self, seq: int) -> None:
         # The original first: a dead letter whose original is gone can still be seen and dropped again.
@@ -135,6 +160,16 @@ class Reviver:
             else:
                 found.append(letter)
         return found, missing
+
+    async def _know_the_latest(self) -> None:
+        """The index, which is asked for later revisions, must know what is in the log by now."""
+        last_seq = (await self._view.source.state()).last_seq
+        if not await self._view.progress.reach(last_seq, _PATIENCE_S):
+            raise QuestionFailed(
+                ErrorReason.NOT_INDEXED_YET,
+                f"the index has not reached {last_seq} yet, so there may be later revisions that it does not know: ask "
+                "again later, or replay with force",
+            )
 
     async def _objection(self, letter: DeadLetter) -> str | None:
         """Why publishing it anew would take something newer back; None where it would not."""
@@ -163,6 +198,10 @@ class Reviver:
             if isinstance(operation, Delete) and (operation.ids is None or not ids.isdisjoint(operation.ids)):
                 return f"its id was deleted since, at {operation.seq}: replay with force to bring it back"
         return None
+
+
+def _named(seqs: list[int]) -> str:
+    return " ".join(map(str, seqs[:_NAMED]))
 
 
 def _misplaced(letter: DeadLetter) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from precedent_indexer.errors import StartRefused
+from precedent_indexer.errors import SettingsWrong
 from precedent_schemas.limits import MAX_COLLECTIONS
 
 _USER_INFO: Final = re.compile(r"(?P<scheme>[A-Za-z+]+://)?(?:(?!,\s*[A-Za-z+]+://).)*@", re.DOTALL)
@@ -114,15 +114,15 @@ def load() -> Settings:
     """The settings of this process's environment.
 
     Raises:
-        StartRefused: something is wrong; the message lists every problem.
+        SettingsWrong: something is wrong; the message lists every problem.
     """
     try:
         settings = Settings()
     except ValidationError as error:
         problems = [f"  {str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()]
-        raise StartRefused("settings are wrong:\n" + "\n".join(problems)) from error
+        raise SettingsWrong("settings are wrong:\n" + "\n".join(problems)) from error
     if settings.precedent_chroma_url is not None:
-        raise StartRefused(
+        raise SettingsWrong(
             "PRECEDENT_CHROMA_URL is set, but this version keeps its index in a directory: "
             "unset it and set PRECEDENT_CHROMA_PATH"
         )

@@ -11,8 +11,16 @@ from precedent_indexer.errors import NotPermitted
 
 
 def violation(operation: str, subject: str) -> Exception:
-    """As the library passes it on: in lower case."""
-    return Exception(f'nats: permissions violation for {operation} to "{subject.lower()}"')
+    """As the server says it."""
+    return Exception(f'nats: Permissions Violation for {operation.capitalize()} to "{subject}"')
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the log says."""
+    lines: list[str] = []
+    monkeypatch.setattr(module, "log", SimpleNamespace(error=lambda _event, detail: lines.append(detail)))
+    return lines
 
 
 async def waiting(denials: Denials, subject: str) -> asyncio.Task[None]:
@@ -59,15 +67,28 @@ async def test_a_subscription_that_is_denied_is_known_until_it_is_tried_again() 
     denials.check_heard("security.index.v1.stats")
 
 
-async def test_one_kind_of_refusal_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten thousand acknowledgements that are denied are one line in the log."""
-    said: list[str] = []
-    monkeypatch.setattr(module, "log", SimpleNamespace(error=lambda event, detail: said.append(detail)))
+async def test_one_kind_of_refusal_is_said_once(said: list[str]) -> None:
+    """Ten thousand acknowledgements that are denied are one line in the log, with the subject as it is."""
     denials = Denials("_INBOX")
     for n in range(100):
         denials.take(violation("publish", f"$JS.ACK.S.indexer.1.{n}.{n}.0.0"))
     denials.take(violation("publish", "$JS.API.STREAM.PURGE.S"))
-    assert ["ack" in said[0], "purge" in said[1], len(said)] == [True, True, 2]
+    assert ["$JS.ACK.S.indexer" in said[0], "$JS.API.STREAM.PURGE.S" in said[1], len(said)] == [True, True, 2]
+
+
+@pytest.mark.parametrize("aloud", [False, True])
+async def test_what_somebody_is_told_is_logged_by_a_service_alone(said: list[str], aloud: bool) -> None:
+    """A command's own error is its last line and its only one; who asks a service does not see its log."""
+    denials = Denials("_INBOX")
+    denials.aloud = aloud
+    told = await waiting(denials, "$JS.API.STREAM.INFO.S")
+    denials.take(violation("publish", "$JS.API.STREAM.INFO.S"))
+    denials.take(violation("subscription", "$SRV.PING"))
+    with pytest.raises(NotPermitted):
+        await told
+    assert len(said) == (2 if aloud else 0)
+    denials.take(violation("publish", "$JS.ACK.S.indexer"))
+    assert "$JS.ACK.S.indexer" in said[-1]
 
 
 async def test_what_works_is_returned_and_what_fails_is_raised() -> None:

@@ -9,7 +9,7 @@ import pytest
 from fakes.bus import FakeBus
 from precedent_indexer import health
 from precedent_indexer.adapters.nats_io import Bus
-from precedent_indexer.errors import BusUnavailable, StartRefused
+from precedent_indexer.errors import BusUnavailable, NotPermitted, StartDenied, StartRefused
 from precedent_indexer.ports import Packet
 from precedent_indexer.settings import Settings
 from precedent_schemas import answers, catalogue, codec
@@ -84,6 +84,42 @@ async def test_no_connection_is_unhealthy(monkeypatch: pytest.MonkeyPatch) -> No
     report = await health.check(SETTINGS, 2.0)
     assert (report.healthy, report.line) == (False, "unhealthy: no connection to NATS")
     assert asked == [2.0]
+
+
+async def test_who_may_not_ask_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key of another role says nothing about the indexer: the line is the denial, and the exit code is its own."""
+    bus = FakeBus()
+    bus.answer(catalogue.STATS.subject, NotPermitted("may not publish on it"))
+
+    async def connect(_settings: Settings, _name: str) -> FakeBus:
+        return bus
+
+    async def refuse(_settings: Settings, _name: str) -> FakeBus:
+        raise StartDenied("the credentials are not good there")
+
+    monkeypatch.setattr(Bus, "connect", connect)
+    report = await health.check(SETTINGS, 2.0)
+    assert (report.healthy, report.code) == (False, 3)
+    assert report.line == "unhealthy: it cannot be asked: may not publish on it"
+    monkeypatch.setattr(Bus, "connect", refuse)
+    report = await health.check(SETTINGS, 2.0)
+    assert (report.healthy, report.code, report.line) == (False, 3, "unhealthy: the credentials are not good there")
+
+
+async def test_a_missing_permission_is_no_reason_to_end_an_indexer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new process would not have it either."""
+
+    class Denied(FakeBus):
+        async def ping_services(self, name: str, wait_s: float) -> list[dict[str, Any]]:
+            raise NotPermitted(f"may not publish on $SRV.PING.{name}")
+
+    async def connect(_settings: Settings, _name: str) -> FakeBus:
+        return Denied()
+
+    monkeypatch.setattr(Bus, "connect", connect)
+    report = await health.check_alive(SETTINGS, 2.0)
+    assert report.healthy
+    assert "may not publish on $SRV.PING.indexer" in report.line
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from precedent_indexer.converting import Choices, OldItem
-from precedent_indexer.errors import BusUnavailable, ImportFailed, JetStreamRefused
+from precedent_indexer.errors import BusUnavailable, ImportFailed, JetStreamRefused, NotPermitted
 from precedent_indexer.importing import ALREADY, CLEARED, DELETED, Import, Report, Rules
 from precedent_indexer.ports import LogMessage
 from precedent_schemas.codec import decode_event, encode_log_message
@@ -332,6 +332,31 @@ async def test_a_log_that_never_answers_ends_the_run() -> None:
 
     with pytest.raises(ImportFailed, match=r"the log cannot be read: no answer on STREAM\.INFO"):
         await imported(Silent())
+
+
+async def test_who_may_not_is_told_at_once() -> None:
+    """A denial is no outage: nothing is tried again, and the run ends with the denial."""
+    reading = 0
+
+    class Closed(MemoryLog):
+        async def end(self) -> tuple[int, bool]:
+            """Denied."""
+            nonlocal reading
+            reading += 1
+            raise NotPermitted("may not publish on STREAM.INFO")
+
+    with pytest.raises(NotPermitted, match=r"STREAM\.INFO"):
+        await imported(Closed())
+    assert reading == 1
+    log = MemoryLog()
+
+    async def deny(_appends: int) -> None:
+        raise NotPermitted("may not publish on security.events.v1.incidents.imported")
+
+    log.before_append = deny
+    with pytest.raises(NotPermitted, match=r"incidents\.imported"):
+        await imported(log)
+    assert log.appends == 1
 
 
 async def test_a_dry_run_publishes_nothing_and_says_the_same() -> None:

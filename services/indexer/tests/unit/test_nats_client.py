@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from nats.aio.transport import TcpTransport
 
 from precedent_indexer.adapters.nats_client import TolerantClient
 
@@ -51,6 +52,63 @@ def test_deliveries_keep_their_acknowledgement() -> None:
 async def test_header_blocks(block: bytes, expected: dict[str, str] | None) -> None:
     """A status line that is not UTF-8 is passed over; the headers behind it, the server's among them, are read."""
     assert await TolerantClient()._process_headers(block) == expected
+
+
+async def test_what_the_server_denies_is_named_as_it_is() -> None:
+    """Subjects of JetStream are upper case, and a person who looks for one must find it."""
+    told: list[str] = []
+    denied = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id": "fake", "version": "2.15.0", "headers": true, "max_payload": 1000}\r\n')
+        while line := await reader.readline():
+            if line.startswith(b"PING"):
+                writer.write(b"PONG\r\n")
+            if line.startswith(b"SUB"):
+                writer.write(b"-ERR 'Permissions Violation for Subscription to \"" + line.split()[1] + b"\"'\r\n")
+        writer.close()
+
+    async def note(error: Exception) -> None:
+        told.append(str(error))
+        denied.set()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        client = TolerantClient()
+        url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await client.connect(url, allow_reconnect=False, error_cb=note)
+        await client.subscribe("$JS.API.STREAM.INFO.S")
+        await denied.wait()
+        assert client.is_connected
+        await client.close()
+    assert told == ['nats: Permissions Violation for Subscription to "$JS.API.STREAM.INFO.S"']
+
+
+async def test_a_close_is_told_although_its_last_write_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has gone before what is buffered could leave: whoever waits for the end of the connection is told."""
+    closed = asyncio.Event()
+
+    async def note() -> None:
+        closed.set()
+
+    async def fail(_transport: TcpTransport) -> None:
+        raise ConnectionResetError("Connection lost")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id": "fake", "version": "2.15.0", "headers": true, "max_payload": 1000}\r\n')
+        while line := await reader.readline():
+            if line.startswith(b"PING"):
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        client = TolerantClient()
+        url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await client.connect(url, allow_reconnect=False, closed_cb=note)
+        monkeypatch.setattr(TcpTransport, "drain", fail)
+        await client.publish("a", b"never leaves")
+        await client.close()
+        assert client.is_closed
+        await asyncio.wait_for(closed.wait(), 30)
 
 
 async def test_a_flush_overtakes_nothing() -> None:

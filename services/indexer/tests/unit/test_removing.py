@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -53,6 +54,24 @@ async def test_delete_names_what_is_gone_and_what_was_not_there(indexer: FakeInd
     assert sorted(indexer.log.messages) == [2, 4]
     again = await remover_of(indexer).delete(C, DeleteRequest(ids=["a"]))
     assert (again.deleted, again.missing) == ([], ["a"])
+
+
+async def test_who_removed_what_is_in_the_log(indexer: FakeIndexer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line for each, with collection, counts and some ids; also of a deletion that was not applied in time."""
+    said: list[tuple[str, dict[str, object]]] = []
+    monkeypatch.setattr(removing, "log", SimpleNamespace(info=lambda event, **about: said.append((event, about))))
+    monkeypatch.setattr(removing, "_NAMED", 2)
+    remover = remover_of(indexer)
+    await remover.delete(C, DeleteRequest(ids=["c", "no", "a"]))
+    await remover.clear(C, ClearRequest(confirm=C))
+    monkeypatch.setattr(removing, "_PATIENCE_S", 0)
+    with pytest.raises(QuestionFailed):
+        await remover.delete(C, DeleteRequest(ids=["b"]))
+    assert said == [
+        ("events_deleted", {"collection": C, "published": 3, "deleted": 2, "ids": "c no"}),
+        ("collection_cleared", {"collection": C, "seq": 5}),
+        ("events_deleted", {"collection": C, "published": 1, "deleted": 0, "ids": "b"}),
+    ]
 
 
 async def test_a_large_deletion_goes_in_parts(indexer: FakeIndexer, monkeypatch: pytest.MonkeyPatch) -> None:

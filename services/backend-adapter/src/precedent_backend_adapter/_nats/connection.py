@@ -4,14 +4,16 @@ import asyncio
 import logging
 import math
 import re
-import ssl
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from precedent_backend_adapter._nats import refusals
 from precedent_backend_adapter._nats.faults import translated
 from precedent_backend_adapter._nats.files import checked_creds, read, tls_context
-from precedent_backend_adapter._nats.library import Client, Srv, errors
+from precedent_backend_adapter._nats.library import errors
+from precedent_backend_adapter._nats.refusals import Refusals
+from precedent_backend_adapter._nats.secure_client import SecureClient
 from precedent_backend_adapter._transport import Ack, Fault, FaultKind, Reply
 from precedent_backend_adapter.config import Config, Tls, masked, wants_tls
 
@@ -31,36 +33,6 @@ _DENIED: Final = re.compile(r'permissions violation for (publish|subscription) t
 _CANCELLATIONS: Final = 4
 
 
-class _CertificateWantedError(errors.Error):
-    def __str__(self) -> str:
-        return "the server asks for a certificate"
-
-
-class _SecureClient(Client):
-    """A client that keeps no connection that it has given up.
-
-    And that never sends its CONNECT, which may hold a password, in clear where TLS is demanded.
-    """
-
-    demands_tls = False
-    shows_certificate = False
-
-    async def _connect_to_server(self, s: Srv) -> None:
-        # A server that accepts and says nothing would cost the process one socket with every attempt.
-        if self._transport is not None:
-            self._transport.close()  # type: ignore[no-untyped-call] # by the library
-        await super()._connect_to_server(s)
-
-    def _connect_command(self) -> bytes:
-        # The library itself goes on in clear when the server, or somebody between, does not ask for TLS.
-        if self.demands_tls and not self._server_info.get("tls_required"):
-            raise errors.SecureConnWantedError
-        # Under TLS 1.3 the server says so only behind the handshake, and mostly the connection is gone by then.
-        if self._server_info.get("tls_verify") and not self.shows_certificate:
-            raise _CertificateWantedError
-        return super()._connect_command()
-
-
 class Connection:
     """One connection of the library, and the calls in flight on it."""
 
@@ -68,7 +40,8 @@ class Connection:
         self._urls = urls
         self._shown = ", ".join(masked(url) for url in urls)
         self._config = config
-        self._client = _SecureClient()
+        self._refusals = Refusals()
+        self._client = SecureClient(self._refusals.pause_s)
         self._client.demands_tls = config.tls is not None or any(wants_tls(url) for url in urls)
         self._log = self._client.jetstream()
         self._changed = asyncio.Event()
@@ -113,6 +86,7 @@ class Connection:
             raise
         finally:
             self._all_failed = None
+            self._changed.set()
 
     async def _give_up(self, attempt: asyncio.Future[None]) -> None:
         # The library swallows a cancellation that comes at some moments, and then goes on for ever.
@@ -128,20 +102,15 @@ class Connection:
         seconds = self._config.timeouts.connect
         if not self._failures:
             return Fault(FaultKind.NOT_SENT, f"no answer from {self._shown} within {seconds:g} s")
-        last = self._failures[-1]
-        kind, hint = FaultKind.NOT_SENT, ""
-        if "authorization violation" in str(last).lower():
-            kind = FaultKind.NOT_PERMITTED
-        elif isinstance(last, errors.SecureConnWantedError):
-            kind, hint = FaultKind.MISCONFIGURED, ": TLS is demanded here, and the server does not offer it as required"
-        elif isinstance(last, _CertificateWantedError):
-            kind, hint = FaultKind.MISCONFIGURED, ": give one by tls.cert_file and tls.key_file"
-        elif isinstance(last, ssl.SSLCertVerificationError):
-            kind, hint = FaultKind.MISCONFIGURED, ": is this the server meant, and tls.ca_file its authority?"
-        elif self._client.shows_certificate:
+        last = refusals.read(self._failures[-1])
+        hint = ""
+        if last.kind is FaultKind.NOT_SENT and self._client.shows_certificate:
             hint = ": does the server take the certificate of tls.cert_file, and is that still valid?"
-        fault = Fault(kind, f"cannot connect to {self._shown}: {str(last) or repr(last)}{hint}")
-        fault.__cause__ = last
+        return self._no_connection(last, hint)
+
+    def _no_connection(self, why: Fault, hint: str = "") -> Fault:
+        fault = Fault(why.kind, f"cannot connect to {self._shown}: {why}{hint}")
+        fault.__cause__ = why
         return fault
 
     async def _check_inbox(self) -> None:
@@ -161,8 +130,14 @@ class Connection:
         )
 
     async def ready(self) -> None:
-        """Wait until connected, or closed for good."""
+        """Wait until connected, or closed for good.
+
+        Raises:
+            Fault: we are refused; that is tried again, and may change.
+        """
         while not (self._client.is_connected or self._client.is_closed):
+            if self._refusals.last is not None:
+                raise self._no_connection(self._refusals.last)
             self._changed.clear()
             await self._changed.wait()
 
@@ -209,18 +184,29 @@ class Connection:
 
     async def _on_error(self, error: Exception) -> None:
         denied = _DENIED.search(str(error).lower())
-        if denied is None:
-            _LOG.debug("NATS at %s: %r", self._shown, error)
-        elif denied[1] == "publish":
-            where = denied[2]
-            self._fail(FaultKind.NOT_PERMITTED, f"the credentials may not publish on {where}", subject=where)
-        elif denied[2].startswith(self._config.inbox_prefix.lower()):
-            self._denied_inbox = denied[2]
-            self._fail(FaultKind.DEAF, self._deaf())
-        if self._all_failed is not None and not self._all_failed.done():
+        if denied is not None:
+            self._on_denied(denied[1], denied[2])
+            return
+        _LOG.debug("NATS at %s: %r", self._shown, error)
+        if self._all_failed is None:
+            self._on_not_reconnected(refusals.read(error))
+        elif not self._all_failed.done():
             self._failures.append(error)
             if len(self._failures) >= len(self._urls):
                 self._all_failed.set_result(None)
+
+    def _on_denied(self, operation: str, where: str) -> None:
+        if operation == "publish":
+            self._fail(FaultKind.NOT_PERMITTED, f"the credentials may not publish on {where}", subject=where)
+        elif where.startswith(self._config.inbox_prefix.lower()):
+            self._denied_inbox = where
+            self._fail(FaultKind.DEAF, self._deaf())
+
+    def _on_not_reconnected(self, why: Fault) -> None:
+        if why.kind is FaultKind.NOT_SENT or not self._refusals.take(why, len(self._client.server_pool)):
+            return
+        _LOG.warning("%s; trying again, ever more rarely", self._no_connection(why))
+        self._changed.set()
 
     async def _on_disconnected(self) -> None:
         if not self._client.is_closed:
@@ -229,6 +215,7 @@ class Connection:
 
     async def _on_reconnected(self) -> None:
         _LOG.info("connection to NATS at %s is back", self._shown)
+        self._refusals.forget()
         self._changed.set()
 
     async def _on_closed(self) -> None:

@@ -1,5 +1,6 @@
 """The command `precedent`, for people; it needs the extra `cli`, which brings typer and rich."""
 
+import logging
 import sys
 from typing import Final
 
@@ -17,4 +18,6 @@ def main() -> None:
         message = f"precedent: {missing} is not installed: python -m pip install 'precedent-backend-adapter[cli]'\n"
         sys.stderr.write(message)
         raise SystemExit(1) from error
+    # What goes wrong the command says itself, in one line.
+    logging.getLogger("precedent_backend_adapter").addHandler(logging.NullHandler())
     app(prog_name="precedent")

@@ -10,7 +10,7 @@ Connects as the NATS_* variables say (NATS_URL, NATS_CREDS, NATS_NKEY, NATS_USER
 NATS_CERT, NATS_KEY, NATS_INBOX_PREFIX), and for what they leave open as the nats command's current context does.
 
 Exit codes: 0 done; 1 it failed, and may succeed later; 2 an argument or a setting is wrong; 3 something is not
-there or was refused; 130 interrupted.
+there or was refused (an event, a key, a certificate, an operation): trying again does not help; 130 interrupted.
 """
 
 app = typer.Typer(

@@ -14,17 +14,26 @@ from precedent_backend_adapter.cli.options import CONNECTION, FILTER, filter_of
 from precedent_backend_adapter.cli.output import Output
 from precedent_backend_adapter.cli.text import safe
 from precedent_backend_adapter.config import OutboxConfig
-from precedent_backend_adapter.errors import Misconfigured, NotPermitted, PrecedentError, Refused
+from precedent_backend_adapter.errors import (
+    Misconfigured,
+    NotDelivered,
+    NotDeliveredReason,
+    NotTrusted,
+    PrecedentError,
+    Refused,
+)
 from precedent_backend_adapter.interface import PrecedentClient
 from precedent_schemas.failures import ErrorReason
 
 FAILED: Final = 1
-"""Nothing is wrong with the command; later, or with other permissions, it may succeed."""
+"""Nothing is wrong with the command; later it may succeed."""
 USAGE: Final = 2
 """An argument or a setting is wrong."""
 REFUSED: Final = 3
-"""Something is not there, or was refused."""
+"""Something is not there, or was refused; trying again does not help before somebody has changed something."""
 INTERRUPTED: Final = 130
+
+_FINAL: Final = (NotDeliveredReason.NOT_PERMITTED, NotDeliveredReason.TOO_LARGE, NotDeliveredReason.REJECTED)
 
 Connect = Callable[
     [str | None, str | None, OutboxConfig | None], AbstractAsyncContextManager[tuple[PrecedentClient, str]]
@@ -129,7 +138,7 @@ def _ending(work: Callable[[], int | None]) -> None:
     except Stop as stop:
         raise _ended(str(stop), stop.code) from stop
     except PrecedentError as error:
-        raise _ended(str(error), _code(error)) from error
+        raise _ended(str(error), exit_code(error)) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(INTERRUPTED) from error
     raise typer.Exit(code or 0)
@@ -141,9 +150,15 @@ def _ended(message: str, code: int) -> typer.Exit:
     return typer.Exit(code)
 
 
-def _code(error: PrecedentError) -> int:
-    if isinstance(error, Misconfigured):
-        return USAGE
-    if isinstance(error, Refused) and not isinstance(error, NotPermitted):
-        return USAGE if error.reason == ErrorReason.INVALID_REQUEST else REFUSED
+def exit_code(error: PrecedentError) -> int:
+    """What a command ends with that fails by `error`."""
+    match error:
+        case NotTrusted():
+            return REFUSED
+        case Misconfigured():
+            return USAGE
+        case NotDelivered():
+            return REFUSED if error.reason in _FINAL else FAILED
+        case Refused():
+            return USAGE if error.reason == ErrorReason.INVALID_REQUEST else REFUSED
     return FAILED

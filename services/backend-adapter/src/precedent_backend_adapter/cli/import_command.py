@@ -7,7 +7,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from precedent_backend_adapter.cli import lines, tables
-from precedent_backend_adapter.cli.command import FAILED, REFUSED, USAGE, Session, Stop, command
+from precedent_backend_adapter.cli.command import REFUSED, USAGE, Session, Stop, command, exit_code
 from precedent_backend_adapter.cli.importing import Import, ImportReport, Interrupted
 from precedent_backend_adapter.cli.journal import Journal, JournalError
 from precedent_backend_adapter.cli.options import DEFAULT_COLLECTION, Collection
@@ -46,7 +46,8 @@ async def import_(
                 await run.run(lines.read(opened, collection, kind))
             except Interrupted as error:
                 done = f"{run.report.published} published, then no more"
-                raise Stop(f"{file}: {done}: {error}; the same command goes on from there", FAILED) from error
+                message = f"{file}: {done}: {error}; the same command goes on from there"
+                raise Stop(message, exit_code(error.why)) from error
     except JournalError as error:
         raise Stop(str(error), USAGE) from error
     except OSError as error:

@@ -52,7 +52,15 @@ class ImportReport:
 
 
 class Interrupted(Exception):
-    """The rest cannot be sent now; what the report says is done stays done."""
+    """The rest cannot be sent now; what the report says is done stays done.
+
+    Attributes:
+        why: what stands against every line.
+    """
+
+    def __init__(self, why: PrecedentError) -> None:
+        self.why = why
+        super().__init__(str(why))
 
 
 class Import:
@@ -138,7 +146,7 @@ class Import:
         self._last_seq = max(self._last_seq, report.last_seq or 0)
         stopped = self._sorted_out(rest, report)
         if stopped is not None:
-            raise Interrupted(str(stopped)) from stopped
+            raise Interrupted(stopped) from stopped
 
     def _sorted_out(self, rest: list[tuple[Line, SecurityEvent]], report: PublishReport) -> PrecedentError | None:
         """Count what is wrong with a line itself; the first failure that would be every line's, if any."""

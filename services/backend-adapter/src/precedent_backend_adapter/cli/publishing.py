@@ -8,11 +8,11 @@ import typer
 from pydantic import BaseModel
 
 from precedent_backend_adapter.cli import values
-from precedent_backend_adapter.cli.command import FAILED, REFUSED, Session, Stop, command
+from precedent_backend_adapter.cli.command import FAILED, REFUSED, Session, Stop, command, exit_code
 from precedent_backend_adapter.cli.options import DEFAULT_COLLECTION, Collection
 from precedent_backend_adapter.cli.tables import cell
 from precedent_backend_adapter.cli.text import safe
-from precedent_backend_adapter.errors import invalid
+from precedent_backend_adapter.errors import PrecedentError, invalid
 from precedent_backend_adapter.receipts import Receipt
 from precedent_schemas import DecodeError, Outcome, SecurityEvent, Verdict
 from precedent_schemas.codec import validate
@@ -25,6 +25,9 @@ _FROM_STDIN: Final = "-"
 Model = TypeVar("Model", bound=BaseModel)
 
 At = Annotated[str | None, typer.Option("--at", metavar="WHEN", help="When; else now.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Also until the index has it; asks it, so it takes the right to search.")
+]
 
 
 commands = typer.Typer()
@@ -47,9 +50,9 @@ async def publish(
         list[str] | None,
         typer.Option("--attribute", "-a", metavar="KEY=VALUE", help="Own data; again for more; may be JSON."),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Until it can be found.")] = False,
+    wait: Wait = False,
 ) -> None:
-    """Publish one event. Ends once the log has it."""
+    """Publish one event. Ends once the log has it; with --wait, once it can be found."""
     fields: dict[str, Any] = {
         "kind": kind,
         "text": sys.stdin.read() if text == _FROM_STDIN else text,
@@ -63,9 +66,9 @@ async def publish(
         "attributes": values.attributes(attribute or ()),
     }
     receipt = await session.client.publish(_checked(SecurityEvent, fields))
+    session.out.show(dataclasses.asdict(receipt), cell(f"stored {receipt.id} in {collection} at {receipt.seq}"))
     if wait:
         await _found(session, receipt)
-    session.out.show(dataclasses.asdict(receipt), cell(f"stored {receipt.id} in {collection} at {receipt.seq}"))
 
 
 @command(commands, "outcome")
@@ -79,17 +82,17 @@ async def outcome(
     note: Annotated[str | None, typer.Option("--note", help="Why.")] = None,
     by: Annotated[str | None, typer.Option("--by", help="Who decided.")] = None,
     at: At = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Until it is shown with its event.")] = False,
+    wait: Wait = False,
 ) -> None:
     """Publish what was decided. The latest outcome is shown with its event everywhere."""
     decided = None if at is None else values.moment("at", at)
     fields = {"event_id": event_id, "verdict": verdict, "mitigation": mitigation, "note": note, "by": by}
     about = _checked(Outcome, {**fields, "decided_at": decided})
     receipt = await session.client.publish_outcome(about, collection=collection)
-    if wait:
-        await _found(session, receipt)
     done = f"stored the outcome of {event_id} in {collection} at {receipt.seq}"
     session.out.show(dataclasses.asdict(receipt), cell(done))
+    if wait:
+        await _found(session, receipt)
 
 
 @command(commands, "delete")
@@ -110,7 +113,10 @@ async def delete(
 
 
 async def _found(session: Session, receipt: Receipt) -> None:
-    await session.client.search("anything", collection=receipt.collection, k=1, after=receipt, wait=LONGEST_WAIT_S)
+    try:
+        await session.client.search("anything", collection=receipt.collection, k=1, after=receipt, wait=LONGEST_WAIT_S)
+    except PrecedentError as error:
+        raise Stop(f"it is stored, at {receipt.seq}, but --wait failed: {error}", exit_code(error)) from error
 
 
 def confirmed(question: str) -> bool:

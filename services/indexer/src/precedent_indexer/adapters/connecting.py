@@ -10,7 +10,7 @@ import nats.errors
 
 from precedent_indexer.adapters.denials import noticed
 from precedent_indexer.adapters.nats_client import CertificateWantedError, TolerantClient
-from precedent_indexer.errors import NotPermitted, StartRefused
+from precedent_indexer.errors import NotPermitted, SettingsWrong, StartDenied, StartRefused
 from precedent_indexer.settings import Settings, without_secrets
 
 _PING_INTERVAL_S: Final = 5
@@ -89,7 +89,7 @@ class Admission:
         refusals = [one for one in self._failures if _is_refusal(one)]
         # The first refusal is the cause, and what follows from it no clearer; of outages the last is the newest.
         why = refusals[0] if refusals else (self._failures or [error])[-1]
-        failure = StartRefused(
+        failure = _kind(why)(
             f"no connection to NATS at NATS_URL={without_secrets(self._settings.nats_url)} "
             f"({type(why).__name__}: {str(why)[:200]}): {self._remedy(why)}"
         )
@@ -143,9 +143,16 @@ class Admission:
         return options
 
 
-def cannot_be_heard(error: NotPermitted, settings: Settings) -> StartRefused:
+def cannot_be_heard(error: NotPermitted, settings: Settings) -> StartDenied:
     """The refusal of a start whose connection would never hear an answer."""
-    return StartRefused(f"connected to NATS at NATS_URL={without_secrets(settings.nats_url)}, but {error}")
+    return StartDenied(f"connected to NATS at NATS_URL={without_secrets(settings.nats_url)}, but {error}")
+
+
+def _kind(why: Exception) -> type[StartRefused]:
+    if _is_refusal(why):
+        return StartDenied
+    # Of the keys' own library: what is in the file is no key.
+    return StartRefused if isinstance(why, OSError | nats.errors.Error) else SettingsWrong
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -158,11 +165,11 @@ def _checked_creds(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise StartRefused(f"NATS_CREDS={path} cannot be read: {error}") from error
+        raise SettingsWrong(f"NATS_CREDS={path} cannot be read: {error}") from error
     missing = [mark for mark in _CREDS_MARKS if mark not in text]
     if missing:
         # The library would look for the mark for ever, and nothing else would run meanwhile.
-        raise StartRefused(f"NATS_CREDS={path} has no line {missing[0]!r}: write the file with nsc")
+        raise SettingsWrong(f"NATS_CREDS={path} has no line {missing[0]!r}: write the file with nsc")
     return str(path)
 
 
@@ -173,5 +180,5 @@ def _tls_context(chosen: Settings) -> ssl.SSLContext:
             context.load_cert_chain(chosen.nats_cert, chosen.nats_key)
     except OSError as error:
         files = f"NATS_CA={chosen.nats_ca or ''}, NATS_CERT={chosen.nats_cert or ''}, NATS_KEY={chosen.nats_key or ''}"
-        raise StartRefused(f"the TLS files cannot be used ({files}): {error}") from error
+        raise SettingsWrong(f"the TLS files cannot be used ({files}): {error}") from error
     return context

@@ -19,7 +19,11 @@ _TELLING_TOKENS: Final = 5
 
 
 class Denials:
-    """Ends what waits for an operation that the server has refused, and says the others once in the log."""
+    """Ends what waits for an operation that the server has refused, and says the others once in the log.
+
+    Attributes:
+        aloud: whether the log also says what somebody is told: of a service, who is told is somewhere else.
+    """
 
     def __init__(self, inbox_prefix: str) -> None:
         """`inbox_prefix`: where the answers to all that waits would arrive."""
@@ -27,6 +31,7 @@ class Denials:
         self._waiting: dict[asyncio.Future[NotPermitted], str] = {}
         self._unheard: set[str] = set()
         self._said: set[str] = set()
+        self.aloud = False
 
     def take(self, error: Exception) -> bool:
         """Note an error of the connection; whether it was a refusal."""
@@ -38,11 +43,14 @@ class Denials:
         refusal = deaf_at(self._inbox_prefix) if deaf else _refusal(operation, subject)
         if operation == "subscription":
             self._unheard.add(subject.lower())
+        # Who subscribes asks, or waits for an answer.
+        told = operation == "subscription"
         for waiting, asked in self._waiting.items():
-            # The library gives the server's words in lower case.
             if not waiting.done() and (deaf or (operation == "publish" and asked.lower() == subject.lower())):
-                waiting.set_result(refusal if deaf else _refusal(operation, asked))
-        self._say(operation, subject, refusal)
+                waiting.set_result(refusal)
+                told = True
+        if self.aloud or not told:
+            self._say(operation, subject, refusal)
         return True
 
     def _say(self, operation: str, subject: str, refusal: NotPermitted) -> None:

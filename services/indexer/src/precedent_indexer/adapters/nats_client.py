@@ -7,12 +7,17 @@ publish anything.
 """
 
 import asyncio
+import ssl
+import time
 from typing import Final
+from urllib.parse import ParseResult
 
 import nats.errors
 import structlog
-from nats.aio.client import DEFAULT_FLUSH_TIMEOUT, Client
+from nats.aio.client import DEFAULT_BUFFER_SIZE, DEFAULT_FLUSH_TIMEOUT, Client, Srv
 from nats.aio.msg import Msg
+from nats.aio.transport import TcpTransport
+from nats.protocol.parser import ERR_RE
 
 from precedent_schemas.subjects import DEAD_LETTERS_PREFIX, INDEX_PREFIX
 
@@ -21,6 +26,8 @@ log = structlog.get_logger(__name__)
 _CRLF: Final = b"\r\n"
 _QUESTIONS: Final = tuple(f"{prefix}.".encode() for prefix in (INDEX_PREFIX, DEAD_LETTERS_PREFIX, "$SRV"))
 """Subjects of what is answered."""
+_DENIAL: Final = "permissions violation"
+_QUOTE: Final = "'"
 _NO_INBOXES: Final = (b"$", b"security.")
 """Subjects on which something happens: the server's own, and ours. Nobody waits there for an answer."""
 
@@ -33,6 +40,22 @@ class CertificateWantedError(nats.errors.Error):
         return "the server asks for a certificate"
 
 
+class _Transport(TcpTransport):
+    """A connection of which asyncio knows that it is under TLS."""
+
+    async def connect_tls(
+        self, uri: str | ParseResult, ssl_context: ssl.SSLContext, buffer_size: int, connect_timeout: int
+    ) -> None:
+        await super().connect_tls(uri, ssl_context, buffer_size, connect_timeout)
+        assert self._io_writer is not None  # noqa: S101 -- the library's own condition for TLS
+        transport = self._io_writer.transport
+        protocol = transport.get_protocol()
+        # The library leaves it out, so that asyncio warns of a half-closed connection at the end of each. There is none
+        # any more where the server has ended the connection already.
+        if isinstance(protocol, asyncio.StreamReaderProtocol):
+            protocol.connection_made(transport)
+
+
 class TolerantClient(Client):
     """Hands over every message that arrives, but for questions whose answer would do harm."""
 
@@ -41,6 +64,32 @@ class TolerantClient(Client):
 
     shows_certificate = False
     """Whether there is a certificate to show to a server that asks for one."""
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        # A server that accepts and says nothing would cost the process one socket with every attempt.
+        if self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call] # by the library
+        s.last_attempt = time.monotonic()
+        self._transport = _Transport()  # type: ignore[no-untyped-call] # by the library
+        await self._transport.connect(
+            s.uri, buffer_size=DEFAULT_BUFFER_SIZE, connect_timeout=self.options["connect_timeout"]
+        )
+
+    async def _process_err(self, err_msg: str) -> None:
+        # The library hands over what the server denies in lower case; its buffer still has the subject as it is.
+        said = ERR_RE.match(self._ps.buf)
+        if said is not None and _DENIAL in err_msg:
+            await self._error_cb(nats.errors.Error(f"nats: {said[1].decode(errors='replace').strip(_QUOTE)}"))
+        else:
+            await super()._process_err(err_msg)
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002 -- the library's signature
+        try:
+            await super()._close(status, do_cbs)
+        except OSError:
+            # Its last write failed, since the server has gone: it would leave the rest undone, and tell nobody.
+            self._status = Client.DISCONNECTED
+            await super()._close(status, do_cbs)
 
     def _connect_command(self) -> bytes:
         # The library itself goes on in clear when the server, or somebody between, does not ask for TLS.

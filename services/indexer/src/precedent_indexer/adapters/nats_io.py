@@ -121,6 +121,11 @@ class Bus:
             self.closed.set_result(None)
 
     @property
+    def is_refused(self) -> bool:
+        """Whether the server has refused us since we were first connected: then the connection ends."""
+        return self._admission.is_refused
+
+    @property
     def max_payload(self) -> int:
         """Bytes of headers and payload that the server takes in one message."""
         return self._client.max_payload
@@ -313,6 +318,7 @@ class Bus:
             )
         await self._settle()
         self._denials.check_heard(*(f"$SRV.{verb}" for verb in _DISCOVERY), *(one.subject for one in endpoints))
+        self._denials.aloud = True
 
     async def stop_taking(self) -> None:
         """Take no more questions; those in hand can still be answered."""
@@ -333,15 +339,11 @@ class Bus:
             await self._client.publish(packet.reply, data, headers=headers)
 
     async def close(self) -> None:
-        """Send what is buffered and leave, within two seconds."""
+        """Send what is buffered and leave, within a few seconds, also a server that goes away at the same time."""
         self._closing = True
-        try:
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                if self._client.is_connected:
-                    await self._client.flush()
-        except (nats.errors.Error, TimeoutError):
+        if self._client.is_connected and not await _in_good_order(self._client.flush()):
             log.warning("nats_flush_failed")
-        await self._client.close()
+        await _in_good_order(self._client.close())
 
 
 @dataclass(slots=True)
@@ -351,6 +353,16 @@ class _Answers:
     is_last: Callable[[Packet], bool]
     packets: list[Packet] = field(default_factory=list)
     complete: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+async def _in_good_order(leaving: Awaitable[None]) -> bool:
+    """Whether it was done in time, on a connection that held until then."""
+    try:
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await leaving
+    except (nats.errors.Error, OSError, TimeoutError):
+        return False
+    return True
 
 
 async def _ignore(_packet: Packet) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from precedent_indexer.adapters.nats_io import Bus
-from precedent_indexer.errors import BusUnavailable, StartRefused
+from precedent_indexer.errors import BusUnavailable, StartDenied
 from precedent_schemas.failures import DeadReason
 from precedent_schemas.subjects import (
     CONSUMER,
@@ -49,7 +49,7 @@ async def check_permissions(bus: Bus) -> None:
     """Compare what the server permits us with what serving takes.
 
     Raises:
-        StartRefused: something is missing; the message lists the subjects.
+        StartDenied: something is missing; the message lists the subjects.
     """
     try:
         answer = json.loads((await bus.request(_WHO_AM_I)).data)
@@ -59,7 +59,7 @@ async def check_permissions(bus: Bus) -> None:
     publish = (answer.get("data", {}).get("permissions") or {}).get("publish") or {}
     missing = denied(_PUBLISHED, publish.get("allow"), publish.get("deny") or ())
     if missing:
-        raise StartRefused(
+        raise StartDenied(
             "these credentials may not publish on\n"
             + "\n".join(f"  {subject}" for subject in missing)
             + "\nuse those of the indexer's role, or permit it on the server"

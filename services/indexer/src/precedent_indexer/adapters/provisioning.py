@@ -10,7 +10,7 @@ import structlog
 
 from precedent_indexer.adapters.nats_io import Bus
 from precedent_indexer.adapters.pull_feed import INDEX_UUID_KEY, INSTANCE_KEY
-from precedent_indexer.errors import BusUnavailable, JetStreamRefused, NotPermitted, StartRefused
+from precedent_indexer.errors import BusUnavailable, JetStreamRefused, NotPermitted, StartDenied, StartRefused
 from precedent_indexer.settings import Settings
 from precedent_schemas.streams import CONSUMER_CONFIG, STREAM_CONFIGS
 from precedent_schemas.subjects import CONSUMER, DEAD_LETTERS_STREAM, EVENTS_STREAM, SERVICE
@@ -110,13 +110,17 @@ async def _create_stream(bus: Bus, config: dict[str, Any]) -> dict[str, Any]:
     try:
         created: dict[str, Any] = (await bus.api(f"STREAM.CREATE.{name}", config))["config"]
     except (JetStreamRefused, NotPermitted) as error:
-        raise StartRefused(
+        raise _refused_by(error)(
             f"stream {name} is missing and cannot be created: {error}; create it with `precedent-indexer init` as a "
             "user who may, with PRECEDENT_LOG_MAX_BYTES and PRECEDENT_DEAD_LETTERS_MAX_BYTES where bounds are asked, "
             "and with PRECEDENT_REPLICAS that the cluster has servers for"
         ) from error
     log.info("stream_created", stream=name, replicas=created.get("num_replicas"))
     return created
+
+
+def _refused_by(error: Exception) -> type[StartRefused]:
+    return StartDenied if isinstance(error, NotPermitted) else StartRefused
 
 
 def _differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
@@ -250,7 +254,7 @@ async def create_consumer(bus: Bus, *, index_uuid: str | None, after_seq: int) -
             raise StartRefused(
                 f"stream {EVENTS_STREAM} was deleted: start the indexer again, it makes the stream and an index for it"
             ) from error
-        raise StartRefused(
+        raise _refused_by(error)(
             f"consumer {CONSUMER} of stream {EVENTS_STREAM} is missing and cannot be created: {error}; "
             "create it with `precedent-indexer init` as a user who may"
         ) from error

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from precedent_indexer.adapters.nats_io import Bus
-from precedent_indexer.errors import BusUnavailable, CommandFailed, NotPermitted
+from precedent_indexer.errors import BusUnavailable, CommandDenied, CommandFailed, NotPermitted
 from precedent_indexer.settings import Settings, without_secrets
 from precedent_schemas import codec
 from precedent_schemas.catalogue import Endpoint
@@ -47,14 +47,14 @@ class Asker:
 
         Raises:
             NobodyAnswers: nobody did.
-            CommandFailed: the indexer refuses the question, or cannot answer it: the message is the indexer's own;
-                or the server does not let us ask it.
+            CommandFailed: the indexer refuses the question, or cannot answer it: the message is the indexer's own.
+            CommandDenied: the server does not let us ask it.
         """
         body: BaseModel = endpoint.request.model_validate(request)
         try:
             packet = await self._bus.request(endpoint.subject, codec.encode(body), timeout_s=_TIMEOUT_S)
         except NotPermitted as error:
-            raise CommandFailed(str(error)) from error
+            raise CommandDenied(str(error)) from error
         except BusUnavailable as error:
             raise NobodyAnswers(
                 f"no indexer answers on {self._server}: start one with `precedent-indexer serve`"

@@ -11,6 +11,7 @@ from rich.table import Table
 from precedent_indexer import logs, settings
 from precedent_indexer.commands.asking import Asker
 from precedent_indexer.commands.showing import cell, console, pairs, show, table
+from precedent_indexer.errors import REFUSED
 from precedent_schemas import catalogue
 from precedent_schemas.dead_letters import DeadDropReply, DeadGetReply, DeadLetter, DeadListReply, DeadReplayReply
 from precedent_schemas.limits import MAX_K
@@ -19,7 +20,6 @@ group = typer.Typer(help="What was refused, and why: list, show, replay, drop.",
 
 Seqs = Annotated[list[int], typer.Argument(help="Sequences that they had in the log.", metavar="SEQ...")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON in the place of tables, one object.")]
-_REFUSED: Final = 1
 _DEFAULT_ROWS: Final = 20
 
 
@@ -100,7 +100,7 @@ async def _replay(asker: Asker, seqs: list[int], *, force: bool, as_json: bool) 
     rows = [(one.seq, f"published anew at {one.new_seq}") for one in reply.replayed]
     rows += [(one.seq, one.message) for one in reply.refused]
     show(reply, table(("seq", "what became of it"), rows, numbers=("seq",)), as_json=as_json)
-    return _tell_missing(reply.missing) or (_REFUSED if reply.refused else 0)
+    return _tell_missing(reply.missing) or (REFUSED if reply.refused else 0)
 
 
 async def _drop(asker: Asker, seqs: list[int], *, as_json: bool) -> int:
@@ -120,7 +120,7 @@ def _whole(letter: DeadLetter) -> Table:
 def _tell_missing(missing: list[int]) -> int:
     if missing:
         _note(f"not there: {_joined(missing)}")
-    return _REFUSED if missing else 0
+    return REFUSED if missing else 0
 
 
 def _joined(seqs: list[int]) -> str:
