@@ -49,8 +49,8 @@ $(MODEL): services/indexer/.venv/ready services/indexer/src/precedent_indexer/ad
 LOCKING := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
   --no-emit-package precedent-schemas --no-emit-package precedent-backend-adapter --no-emit-package openvino-telemetry
 LOCK := uv pip compile pyproject.toml $(LOCKING) -o requirements.lock
-# What the indexer's image is made of: no tools, and no kubernetes client, 120 MB that Chroma needs in its own cluster alone.
-IMAGE_LOCK := uv pip compile pyproject.toml image.in --constraint requirements.lock $(LOCKING) --no-emit-package kubernetes -o image.lock
+# What the indexer's image is made of: no tools, and nothing that is declared and never imported there.
+IMAGE_LOCK := uv pip compile pyproject.toml image.in --constraint requirements.lock --excludes image.excludes $(LOCKING) -o image.lock
 lock: ## Resolve the locks anew after a change of dependencies (needs uv)
 	cd schemas && $(LOCK) --extra dev
 	cd services/indexer && $(LOCK) --extra dev
@@ -111,7 +111,7 @@ test-faults: setup ## Everything killed, cut, filled and corrupted: nothing is l
 	@echo "== fault tests"
 	@cd tests && .venv/bin/pytest -q faults
 
-soak: setup ## A quarter of an hour of random faults under load; SOAK_SECONDS, SOAK_SEED
+soak: setup ## A quarter of an hour of random faults under load; SOAK_SECONDS, SOAK_EVENTS, SOAK_SEED
 	@PYTHONPATH=tests tests/.venv/bin/python -m faults.soak
 
 test-cluster: setup ## NATS as three servers: killed, restarted and stopped under load, and nothing is lost
@@ -156,8 +156,8 @@ sbom: tools/audit/.venv/ready ## A bill of materials of each lock, CycloneDX, in
 .PHONY: keys
 DIR ?= deploy/nats/keys
 PLAN ?= deploy/nats/plans/one-team.toml
-keys: tests/.venv/ready ## Keys, certificates and server configuration of a closed deployment (DIR=, PLAN=)
-	@tests/.venv/bin/python deploy/nats/make_keys.py --dir $(DIR) --plan $(PLAN)
+keys: tests/.venv/ready ## Keys, certificates and server configuration of a closed deployment (DIR=, PLAN=, STORE=)
+	@tests/.venv/bin/python deploy/nats/make_keys.py --dir $(DIR) --plan $(PLAN) $(if $(STORE),--store $(STORE))
 
 # -- the nats command ---------------------------------------------------------------------------------------
 .PHONY: nats-cli test-nats-cli
@@ -223,4 +223,5 @@ compose-down: ## Remove these containers; the log and the index stay in their vo
 	@COMPOSE_PROFILES=debug,observability $(COMPOSE) down
 
 compose-test: tests/.venv/ready ## Build the images and run the compose file: events in, containers killed, volumes kept
-	@cd tests && .venv/bin/pytest -q --capture=no compose
+	@! command -v go >/dev/null || $(MAKE) nats-cli || echo "== no nats command: Go cannot build it here"
+	@cd tests && .venv/bin/pytest -q -rsR --capture=no --durations=5 compose

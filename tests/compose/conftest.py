@@ -22,7 +22,7 @@ def engine() -> Iterator[Engine]:
             stand_ins = ensure_base_images(running, read_versions(), Path(folder))
             print(f"\nstand-ins for base images: {', '.join(stand_ins) or 'none'}")
             yield running
-    except EngineError as error:
+    except (EngineError, OSError) as error:
         # No test here can do without: said once, not once for each.
         pytest.exit(str(error), returncode=1)
 

@@ -1,6 +1,8 @@
 """The profiles of the compose file: looking in with the `nats` command, and figures, alerts and a dashboard."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from harness.waits import eventually
 pytestmark = [pytest.mark.timeout(900)]
 
 PATIENCE_S = 120.0
+ALERTS = Path(__file__).resolve().parents[2] / "deploy" / "observability" / "alerts.yml"
 
 
 def need(engine: Engine, variable: str) -> None:
@@ -21,11 +24,16 @@ def need(engine: Engine, variable: str) -> None:
 
 
 async def test_debug_has_the_nats_command_beside_the_bus(engine: Engine, project: ComposeProject) -> None:
-    """With the profile `debug`, the service explains itself to the `nats` command, inside a container of the bus."""
+    """With the profile `debug`, service, log and answers can be looked at from inside a container of the bus."""
     need(engine, "NATS_BOX_IMAGE")
     await project.healthy("indexer")
     project.compose("--profile", "debug", "up", "--detach", "--no-build", "nats-box", timeout=PATIENCE_S)
+    await project.healthy("nats-box")
     assert "indexer" in project.inside("nats-box", "nats", "micro", "ls")
+    assert "security.events.v1.>" in project.inside("nats-box", "nats", "stream", "info", "SECURITY_EVENTS")
+    stats = json.loads(project.inside("nats-box", "nats", "req", "--raw", "security.index.v1.stats", ""))
+    assert stats["state"] == "serving"
+    project.inside("nats-box", "nats", "context", "save", "here", "--select")
 
 
 async def test_observability_scrapes_the_indexer_and_knows_the_alerts(engine: Engine, project: ComposeProject) -> None:
@@ -39,13 +47,19 @@ async def test_observability_scrapes_the_indexer_and_knows_the_alerts(engine: En
         assert [(one["metric"]["job"], one["value"][1]) for one in found] == [("precedent-indexer", "1")]
 
     await eventually(scraped, timeout=PATIENCE_S, interval=1.0, exceptions=(AssertionError, EngineError))
-    groups = json.loads(asked(project, "rules"))["data"]["groups"]
-    assert sum(len(group["rules"]) for group in groups) > 0
-    assert {rule["health"] for group in groups for rule in group["rules"]} <= {"ok", "unknown"}
+    written = re.findall(r"- alert: (\w+)", ALERTS.read_text(encoding="utf-8"))
+
+    async def evaluated() -> None:
+        [group] = json.loads(asked(project, "rules"))["data"]["groups"]
+        assert {rule["name"]: rule["health"] for rule in group["rules"]} == dict.fromkeys(written, "ok")
+
+    await eventually(evaluated, timeout=PATIENCE_S, interval=1.0, exceptions=(AssertionError, EngineError))
+    [indexed] = json.loads(asked(project, "query?query=precedent_indexed_sequence"))["data"]["result"]
+    assert int(indexed["value"][1]) > 0
 
 
 async def test_observability_shows_the_dashboard(engine: Engine, project: ComposeProject) -> None:
-    """Grafana comes up with the dashboard provisioned, without a login."""
+    """Grafana comes up with the dashboard provisioned, without a login; nothing stands in for its image."""
     need(engine, "GRAFANA_IMAGE")
     project.compose("--profile", "observability", "up", "--detach", "--no-build", "grafana", timeout=PATIENCE_S)
     await project.healthy("grafana")

@@ -74,6 +74,32 @@ def test_a_service_is_bounded_and_watched(service: str) -> None:
         assert port.startswith("127.0.0.1:"), f"{service} publishes {port} beyond this machine"
 
 
+def files_given(service: str) -> dict[str, Path]:
+    """What of the repository a container can read, by its place there."""
+    volumes = [one.split(":") for one in compose_file()["services"][service]["volumes"]]
+    return {words[1]: DEPLOY / words[0] for words in volumes if words[2:] == ["ro"]}
+
+
+def test_prometheus_scrapes_the_port_that_the_indexer_serves() -> None:
+    """Its configuration names service and port of the compose file, and the rules that it names are given to it."""
+    files = files_given("prometheus")
+    scraping = yaml.safe_load(files["/etc/prometheus/prometheus.yml"].read_text(encoding="utf-8"))
+    [job] = scraping["scrape_configs"]
+    port = compose_file()["services"]["indexer"]["environment"]["PRECEDENT_METRICS_PORT"]
+    assert job["static_configs"] == [{"targets": [f"indexer:{port}"]}]
+    assert {f"/etc/prometheus/{name}" for name in scraping["rule_files"]} <= set(files)
+
+
+def test_grafana_finds_prometheus_and_the_dashboard() -> None:
+    """What is provisioned names the service of the compose file, and a directory that is given to it."""
+    files = files_given("grafana")
+    provisioned = files["/etc/grafana/provisioning"]
+    [source] = yaml.safe_load((provisioned / "datasources/prometheus.yml").read_text(encoding="utf-8"))["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    [provider] = yaml.safe_load((provisioned / "dashboards/precedent.yml").read_text(encoding="utf-8"))["providers"]
+    assert [path.name for path in files[provider["options"]["path"]].glob("*.json")] == ["precedent.json"]
+
+
 def test_the_indexer_has_time_to_leave() -> None:
     """The engine waits longer than the ten seconds that a soft stop may take."""
     grace = compose_file()["services"]["indexer"]["stop_grace_period"]

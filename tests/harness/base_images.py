@@ -131,7 +131,8 @@ ENTRYPOINT ["nats-server"]
 
 def _stand_in_for_program(engine: Engine, name: str, folder: Path, debian: str, program: Path) -> None:
     """Debian with one program of this machine, under its own name."""
-    root = folder / program.name
+    # Not by the program's name alone: the server's folder is `nats`.
+    root = folder / f"program-{program.name}"
     root.mkdir()
     shutil.copy(program, root / program.name)
     dockerfile = f"""\

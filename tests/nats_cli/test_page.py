@@ -26,6 +26,19 @@ MONITORED: Final = 'http: "127.0.0.1:-1"'
 SERVER: Final = "127.0.0.1:4222"
 ANOTHER: Final = "127.0.0.1:4223"
 
+TYPED: Final = (
+    "context save",
+    "pub",
+    "sub",
+    "req",
+    *("micro ls", "micro info", "micro ping", "micro stats"),
+    *("stream info", "stream view", "stream get", "consumer info"),
+    *("req --raw security.deadletters.v1.list", "req --raw security.deadletters.v1.replay"),
+    "latency",
+    "bench js pub",
+    *("backup stream", "backup restore stream"),
+)
+
 
 def steps() -> list[Step]:
     """The commands of the page."""
@@ -50,6 +63,12 @@ def test_every_command_shows_what_it_prints() -> None:
     """A command without a line of its output would be run and not looked at."""
     assert [step.where for step in steps() if not shown(step.printed)] == []
     assert {step.section for step in steps()} >= {CLOSED, "Publish", "Ask", "Dead letters"}
+
+
+def test_what_people_type_is_on_the_page() -> None:
+    """Nobody takes one of these off it unnoticed."""
+    typed = [step.command for step in steps()]
+    assert [one for one in TYPED if not any(f"{command} ".startswith(f"nats {one} ") for command in typed)] == []
 
 
 @pytest.mark.timeout(300)
