@@ -111,6 +111,10 @@ test-faults: setup ## Everything killed, cut, filled and corrupted: nothing is l
 	@echo "== fault tests"
 	@cd tests && .venv/bin/pytest -q faults
 
+test-replicas: setup ## Several indexers over one Chroma server: killed, frozen, late
+	@echo "== tests of replicas"
+	@cd tests && .venv/bin/pytest -q replicas
+
 soak: setup ## A quarter of an hour of random faults under load; SOAK_SECONDS, SOAK_EVENTS, SOAK_SEED
 	@PYTHONPATH=tests tests/.venv/bin/python -m faults.soak
 
@@ -214,13 +218,16 @@ up: setup ## The same stack on port 4222 until Ctrl-C
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) \
   --project-name precedent --env-file deploy/versions.env --file deploy/compose.yaml
 
+# Replicas that share a Chroma server take the place of the indexer.
+SCALE = $(if $(findstring chroma-server,$(COMPOSE_PROFILES)),--scale indexer=0)
+
 .PHONY: compose-up compose-down compose-test
-compose-up: ## NATS on port 4222, the indexer and a demonstration backend, as containers (COMPOSE_PROFILES=debug,observability)
-	@$(COMPOSE) up --build --detach
+compose-up: ## NATS on port 4222, the indexer and a demonstration backend, as containers (COMPOSE_PROFILES=debug,observability,chroma-server)
+	@$(COMPOSE) up --build --detach $(SCALE)
 	@$(COMPOSE) ps
 
 compose-down: ## Remove these containers; the log and the index stay in their volumes
-	@COMPOSE_PROFILES=debug,observability $(COMPOSE) down
+	@COMPOSE_PROFILES=debug,observability,chroma-server $(COMPOSE) down
 
 compose-test: tests/.venv/ready ## Build the images and run the compose file: events in, containers killed, volumes kept
 	@! command -v go >/dev/null || $(MAKE) nats-cli || echo "== no nats command: Go cannot build it here"

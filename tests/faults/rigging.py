@@ -27,6 +27,9 @@ class Orders:
         store_fails: every write fails.
         store_poison: writes with a text that contains this fail.
         die_once_stored: the process ends right after a text that contains this is stored.
+        hold_up_text: a write to a Chroma server with a text that contains this is held up right before it is sent,
+            and a file `orders.held-up` beside the orders says so.
+        hold_up_s: for so many seconds.
         clock_s: seconds that the wall clock is ahead, negative for behind.
     """
 

@@ -140,6 +140,17 @@ PUBLISH: dict[str, frozenset[str]] = {
     f"$JS.SNAPSHOT.RESTORE.{DEAD}.x": only(BACKUP),
     f"$JS.SNAPSHOT.ACK.{OTHER}.x": NOBODY,
     f"$JS.SNAPSHOT.RESTORE.{OTHER}.x": NOBODY,
+    # -- an index that replicas share
+    "$KV.PRECEDENT_LEASES.indexer": only(INDEXER),
+    "$KV.PRECEDENT_LEASES.other": NOBODY,
+    "security.replicas.v1.incidents.delete.7": only(INDEXER),
+    "$JS.API.STREAM.INFO.KV_PRECEDENT_LEASES": only(INDEXER, OPERATOR),
+    "$JS.API.STREAM.MSG.GET.KV_PRECEDENT_LEASES": only(INDEXER),
+    "$JS.API.STREAM.CREATE.KV_PRECEDENT_LEASES": only(OPERATOR),
+    "$JS.API.STREAM.UPDATE.KV_PRECEDENT_LEASES": only(OPERATOR),
+    "$JS.API.STREAM.DELETE.KV_PRECEDENT_LEASES": NOBODY,
+    "$JS.API.STREAM.PURGE.KV_PRECEDENT_LEASES": NOBODY,
+    "$JS.API.STREAM.MSG.DELETE.KV_PRECEDENT_LEASES": NOBODY,
     # -- JetStream: what nobody here needs
     **{
         f"$JS.API.{operation}": NOBODY
@@ -221,6 +232,10 @@ SUBSCRIBE: dict[str, frozenset[str]] = {
     "security.outcomes.v1.*": NOBODY,
     "security.deletions.v1.*": NOBODY,
     "security.dead.v1.>": NOBODY,
+    # -- only the replicas of an indexer hand on questions
+    "security.replicas.v1.>": only(INDEXER),
+    "security.replicas.v1.*.*.7": only(INDEXER),
+    "$KV.PRECEDENT_LEASES.>": NOBODY,
     # -- only the indexer answers questions, and only as one of its replicas
     **{f"{question} q": only(INDEXER) for question in QUESTIONS},
     **dict.fromkeys(QUESTIONS, NOBODY),

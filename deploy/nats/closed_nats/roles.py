@@ -157,7 +157,8 @@ _BACK_UP: Final = (
     *(f"$JS.SNAPSHOT.{way}.{stream}.*" for way in ("ACK", "RESTORE") for stream in STREAMS),
 )
 _OPERATE: Final = (
-    *_each(("STREAM.CREATE", "STREAM.UPDATE")),
+    *_each(("STREAM.CREATE", "STREAM.UPDATE"), (*STREAMS, subjects.LEASES_STREAM)),
+    *_each(("STREAM.INFO",), (subjects.LEASES_STREAM,)),
     *_of_consumer("CREATE", "DELETE"),
     *(
         one.subject
@@ -190,8 +191,13 @@ _INDEXER_PUBLISHES: Final = (
     "$SYS.REQ.USER.INFO",
     # `precedent-indexer health` asks the indexer beside it.
     catalogue.STATS.subject,
+    # Where several replicas share an index: the lease to write it, and what the others hand on to the writer.
+    *_each(("STREAM.INFO", "STREAM.MSG.GET"), (subjects.LEASES_STREAM,)),
+    subjects.LEASE_SUBJECT,
+    f"{subjects.REPLICAS_PREFIX}.>",
 )
 _INDEXER_HEARS: Final = (
     *(f"{one.subject} {QUEUE_GROUP}" for one in catalogue.ENDPOINTS),
+    f"{subjects.REPLICAS_PREFIX}.>",
     *(f"$SRV.{verb}{of}" for verb in DISCOVERY for of in ("", f".{SERVICE}", f".{SERVICE}.*")),
 )

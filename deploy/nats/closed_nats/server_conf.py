@@ -8,6 +8,7 @@ from typing import Final
 
 from closed_nats.plan import Account, Limits, Plan, User
 from closed_nats.roles import Permissions, permissions
+from precedent_schemas.limits import LEASES_BYTES
 
 Block = Mapping[str, object]
 """What stands in braces: values, lists, and further blocks, by name."""
@@ -96,7 +97,7 @@ def render(plan: Plan, public_keys: Mapping[tuple[str, str], str], files: Files)
 
 
 def _disk(account: Account) -> int:
-    return int(account.log_bytes + account.dead_letters_bytes)
+    return int(account.log_bytes + account.dead_letters_bytes) + LEASES_BYTES
 
 
 def _tls(plan: Plan, files: Files) -> Block:

@@ -61,3 +61,5 @@ MAX_CURSOR_CHARS: Final = 512
 """Characters of a page cursor."""
 MAX_JOB_EXAMPLES: Final = 20
 """Examples of each sort in the report of a job: the service's `stats` carries them all."""
+LEASES_BYTES: Final = 64 * 1024
+"""Bound of the bucket with the lease to write an index that replicas share: one entry of some hundred bytes."""

@@ -7,6 +7,7 @@ With FAULTS_EMBEDDER=words a bag of words stands in for the model: it loads at o
 """
 
 import asyncio
+import contextlib
 import datetime as dt
 import hashlib
 import json
@@ -14,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from precedent_indexer import app, logs, models, settings
+from precedent_indexer.adapters import chroma_server
 from precedent_indexer.adapters.chroma_store import ChromaStore
 from precedent_indexer.adapters.embedder import MiniLmEmbedder
 from precedent_indexer.errors import IndexerError, StoreUnavailable
@@ -99,6 +101,25 @@ class Store(ChromaStore):
         super().set_identity(identity)
 
 
+class Shared(chroma_server.ServedStore):
+    """Of a Chroma server: held up on order between the look at the lease and the request."""
+
+    _holds_up = False
+
+    def write(self, collection: str, writes: Writes) -> None:
+        """Write, if nothing else is ordered."""
+        self._holds_up = _named("hold_up_text", [row.event.text for row, _ in writes.rows.values()])
+        super().write(collection, writes)
+
+    @contextlib.contextmanager
+    def _sending(self) -> Iterator[None]:
+        with super()._sending():
+            if self._holds_up:
+                _ORDERS.with_suffix(".held-up").touch()
+                time.sleep(_ordered("hold_up_s"))
+            yield
+
+
 _real_time, _real_time_ns = time.time, time.time_ns
 
 
@@ -126,7 +147,11 @@ def _set_the_clock() -> None:
 
 def _rig() -> None:
     """Put the wrappers in the place of the real classes where these are put together."""
-    for module, name, rigged in ((models, "MiniLmEmbedder", Embedder), (app, "ChromaStore", Store)):
+    for module, name, rigged in (
+        (models, "MiniLmEmbedder", Embedder),
+        (app, "ChromaStore", Store),
+        (chroma_server, "ServedStore", Shared),
+    ):
         assert hasattr(module, name), f"{module.__name__} no longer names {name}: find out who does"
         setattr(module, name, rigged)
 

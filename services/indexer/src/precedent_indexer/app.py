@@ -2,18 +2,18 @@
 
 import asyncio
 import contextlib
-import os
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Final
 
 import structlog
 
-from precedent_indexer import __version__
+from precedent_indexer import __version__, replicas
 from precedent_indexer.adapters import metrics_server
 from precedent_indexer.adapters.chroma_store import ChromaStore
 from precedent_indexer.adapters.dead_letter_stream import JetStreamDeadLetters
 from precedent_indexer.adapters.jetstream_log import JetStreamLog
+from precedent_indexer.adapters.lease_bucket import ensure_bucket
 from precedent_indexer.adapters.nats_io import Bus
 from precedent_indexer.adapters.permitted import check_permissions
 from precedent_indexer.adapters.probing import probe
@@ -36,22 +36,21 @@ from precedent_indexer.errors import (
     StoreUnavailable,
 )
 from precedent_indexer.generations import IndexDirectory
-from precedent_indexer.history import began_at, put_back, rewritten
-from precedent_indexer.index import OpenedIndex, Shelf
+from precedent_indexer.history import began_at
+from precedent_indexer.index import Shelf
 from precedent_indexer.metrics import Metrics
 from precedent_indexer.models import Models
-from precedent_indexer.ports import LogState
+from precedent_indexer.opening import open_index
+from precedent_indexer.reception import SERVICE_DESCRIPTION
 from precedent_indexer.serving import Outside, Serving
 from precedent_indexer.settings import Settings
+from precedent_indexer.stopping import SOFT_STOP_S, when_told, within
 from precedent_indexer.workers import Workers
 from precedent_schemas import catalogue
 
 log = structlog.get_logger(__name__)
 
 _CONNECTION_NAME: Final = "precedent-indexer"
-_SERVICE_DESCRIPTION: Final = "The memory of a security backend: have we seen something like this before?"
-_SOFT_STOP_S: Final = 7.0
-"""Seconds for what is in hand to end after SIGTERM; what has not ended then is redelivered."""
 
 
 async def init(settings: Settings) -> None:
@@ -65,6 +64,8 @@ async def init(settings: Settings) -> None:
         await await_leaders(bus, settings.precedent_start_timeout_s)
         await ensure_streams(bus, operators_choices(settings))
         await ensure_consumer(bus, index_uuid=None, after_seq=0)
+        if settings.precedent_chroma_url is not None:
+            await ensure_bucket(bus, settings.precedent_replicas)
     finally:
         await bus.close()
 
@@ -75,6 +76,8 @@ async def serve(settings: Settings) -> int:
     Raises:
         StartRefused: something contradicts what must hold.
     """
+    if settings.precedent_chroma_url is not None:
+        return await replicas.serve(settings, _CONNECTION_NAME)
     async with contextlib.AsyncExitStack() as stack:
         directory = IndexDirectory(settings.precedent_chroma_path)
         stack.callback(directory.close)
@@ -96,6 +99,8 @@ async def open_offline(settings: Settings) -> AsyncIterator[Serving]:
     Raises:
         StartRefused: another process has it, or something contradicts what must hold.
     """
+    if settings.precedent_chroma_url is not None:
+        raise StartRefused("no indexer answers: with PRECEDENT_CHROMA_URL set, start one, and ask it")
     async with contextlib.AsyncExitStack() as stack:
         directory = IndexDirectory(settings.precedent_chroma_path)
         stack.callback(directory.close)
@@ -133,7 +138,7 @@ async def _open(
         source = JetStreamLog(bus)
         log_state = await source.state()
         # Asked before anything is begun: whoever is refused leaves everything as it was.
-        index = await _open_index(shelf, source, log_state, broken, await orphaned_index(bus))
+        index = await open_index(shelf, source, log_state, broken, await orphaned_index(bus))
         await ensure_consumer(bus, index_uuid=index.identity.uuid, after_seq=index.identity.watermark)
         dead_letters = JetStreamDeadLetters(bus, log_state.created, await began_at(log_state, source))
         await dead_letters.refresh()
@@ -143,36 +148,26 @@ async def _open(
         raise StartDenied(f"JetStream cannot be used: {error}") from error
     except Fault as error:
         raise StartRefused(f"JetStream cannot be used: {error}") from error
-    outside = Outside(settings, bus, source, dead_letters, workers, models, shelf, models.metrics)
+    outside = Outside(
+        settings,
+        bus,
+        source,
+        dead_letters,
+        workers,
+        models,
+        shelf,
+        metrics=models.metrics,
+        probe=partial(probe, lock=directory.lock),
+    )
     return Serving(outside, index)
 
 
-async def _open_index(
-    shelf: Shelf, source: JetStreamLog, log_state: LogState, broken: str | None, orphan: str | None
-) -> OpenedIndex:
-    """The index, also after log or index were put back from a backup."""
-    said = shelf.look(broken)
-    corrected = await put_back(said, log_state, source) if said is not None else None
-    if corrected is not None:
-        log.info("log_was_put_back", created=log_state.created, indexed_seq=corrected.watermark)
-        shelf.correct(corrected)
-    index = shelf.open(log_state, broken, orphan)
-    reason = await rewritten(index.identity, source)
-    if reason is None:
-        return index
-    log.warning("index_rebuilt", reason=reason, generation=index.path.name)
-    index.close()
-    return shelf.begin(log_state, index.identity.uuid)
-
-
 async def _run(bus: Bus, serving: Serving) -> int:
-    stopping = asyncio.Event()
+    stopping = when_told()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop_softly, stopping)
     await serving.feed.start()
     index = serving.index
-    await bus.serve(catalogue.ENDPOINTS, serving.door.take, _SERVICE_DESCRIPTION, {INDEX_UUID_KEY: index.identity.uuid})
+    await bus.serve(catalogue.ENDPOINTS, serving.door.take, SERVICE_DESCRIPTION, {INDEX_UUID_KEY: index.identity.uuid})
     log.info(
         "serving",
         version=__version__,
@@ -196,8 +191,8 @@ async def _run(bus: Bus, serving: Serving) -> int:
     for one in looking:
         one.cancel()
     serving.stop()
-    soft = await _within(
-        _SOFT_STOP_S,
+    soft = await within(
+        SOFT_STOP_S,
         bus.stop_taking,
         serving.jobs.stop,
         lambda: asyncio.wait({ingesting, *looking}),
@@ -205,7 +200,7 @@ async def _run(bus: Bus, serving: Serving) -> int:
         serving.feed.stop,
     )
     if not soft:
-        log.warning("stopped_hard", after_s=_SOFT_STOP_S)
+        log.warning("stopped_hard", after_s=SOFT_STOP_S)
         ingesting.cancel()
     elif not stalled:
         # A thread that hangs would be waited for without end.
@@ -224,21 +219,3 @@ def _code(bus: Bus) -> int:
     if not bus.closed.done():
         return 0
     return REFUSED if bus.is_refused else FAILED
-
-
-def _stop_softly(stopping: asyncio.Event) -> None:
-    if stopping.is_set():
-        # Asked twice: now. Whatever is in hand is redelivered.
-        os._exit(1)
-    log.info("stopping")
-    stopping.set()
-
-
-async def _within(seconds: float, *steps: Callable[[], Awaitable[object]]) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            for step in steps:
-                await step()
-    except (TimeoutError, Fault):
-        return False
-    return True

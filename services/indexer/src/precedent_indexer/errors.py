@@ -12,6 +12,8 @@ IndexerError
 │   ├── StoreUnavailable  Chroma fails
 │   └── ModelUnavailable  the model runtime fails on a text that it must be able to embed
 ├── Stalled               the write corridor does not advance, nobody knows why: the process ends
+├── LeaseLost             another replica writes the index: the process ends, and starts again beside it
+├── Outrun                somebody else was quicker: what was read is not there any more
 ├── IndexBroken           the index directory cannot be read: it is rebuilt from the log
 ├── ConsumerGone          the durable consumer was deleted: it is created again from the watermark
 ├── CommandFailed         no indexer answers a command, or it refuses: the command ends
@@ -126,6 +128,14 @@ class ModelUnavailable(Fault):
 
 class Stalled(IndexerError):
     """The write corridor does not advance although messages wait, and beginning it anew did not help."""
+
+
+class LeaseLost(IndexerError):
+    """Another replica has the lease to write."""
+
+
+class Outrun(IndexerError):
+    """What was to be replaced is not there any more: somebody else replaced it."""
 
 
 class IndexBroken(IndexerError):

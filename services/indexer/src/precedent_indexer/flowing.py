@@ -84,6 +84,8 @@ class Corridor:
     liveness: Liveness
     batch_size: int
     metrics: Metrics
+    saves_each: bool = False
+    """The watermark is saved with every batch, since other processes go by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +307,9 @@ class Flow:
 
     async def _save(self, *, force: bool) -> None:
         seq = self._with.progress.indexed_seq
-        if seq > self._saved_seq and (force or time.monotonic() - self._saved_at > _SAVE_EVERY_S):
+        if seq > self._saved_seq and (
+            force or self._with.saves_each or time.monotonic() - self._saved_at > _SAVE_EVERY_S
+        ):
             await self._with.books.save_watermark(seq)
             self._saved_seq, self._saved_at = seq, time.monotonic()
 

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from precedent_indexer.errors import IndexBroken, StoreUnavailable
-from precedent_indexer.generations import IndexDirectory, carry_files, is_still
+from precedent_indexer.generations import Generations, carry_files, is_still
 from precedent_indexer.model import ModelInfo
 from precedent_indexer.ports import Identity, LogState, VectorStore
 from precedent_indexer.records import INDEX_FORMAT, READABLE_FORMATS
@@ -66,7 +66,7 @@ class Shelf:
 
     def __init__(
         self,
-        directory: IndexDirectory,
+        directory: Generations,
         open_store: Callable[[Path], VectorStore],
         model: ModelInfo,
         model_files: Path | None = None,

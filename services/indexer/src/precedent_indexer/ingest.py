@@ -46,6 +46,7 @@ class Ingest:
         books: Bookkeeping,
         batch_size: int,
         metrics: Metrics | None = None,
+        saves_each: bool = False,
     ) -> None:
         self.liveness = Liveness()
         self._corridor = Corridor(
@@ -58,6 +59,7 @@ class Ingest:
             liveness=self.liveness,
             batch_size=batch_size,
             metrics=metrics or unheard(),
+            saves_each=saves_each,
         )
         self._stopping = asyncio.Event()
         self._draining = asyncio.Event()

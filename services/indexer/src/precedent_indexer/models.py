@@ -4,11 +4,13 @@ Each has a session for events, and another for questions, which must not wait be
 """
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from precedent_indexer import __version__
 from precedent_indexer.adapters.embedder import MiniLmEmbedder
 from precedent_indexer.embedding import Embedding
 from precedent_indexer.errors import StartRefused
@@ -43,6 +45,8 @@ class Models:
             self.installed = self._load(self.files)
         except ModelError as error:
             raise StartRefused(f"the model cannot be used: {error}") from error
+        metrics.build.info({"version": __version__})
+        metrics.model.info({name: str(value) for name, value in asdict(self.installed.model).items()})
         self._carried: Embedding | None = None
 
     def of(self, index: OpenedIndex) -> Embedding | None:

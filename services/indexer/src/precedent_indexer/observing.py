@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -14,6 +15,7 @@ from precedent_indexer.errors import ConsumerGone, Fault
 from precedent_indexer.index import OpenedIndex
 from precedent_indexer.ingest import Ingest
 from precedent_indexer.jobs import Jobs
+from precedent_indexer.liveness import Liveness
 from precedent_indexer.metrics import JOB_KINDS, Metrics
 from precedent_indexer.ports import DeadLetters, Deliveries, Log
 from precedent_indexer.progress import Progress
@@ -70,29 +72,18 @@ class Observer:
         self._service = service
         self._metrics = metrics
         self._feed = feed
-        self._source = source
-        self._dead_letters = dead_letters
         self._workers = workers
+        self._log = _LogGauges(metrics, feed, source, dead_letters, service.progress)
         self._counted_at = -_COUNT_EVERY_S
 
     async def run(self) -> None:
         """Look until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except Exception as error:  # noqa: BLE001 -- who watches must never end what is watched
-                log.error("not_observed", error=type(error).__name__)
-            await asyncio.sleep(_LOOK_EVERY_S)
+        await _again_and_again(self.look)
 
     async def look(self) -> None:
         """Set every gauge that can be read; where the bus or the store fails, theirs stay as they were."""
         self._look_at_the_process()
-        try:
-            await self._look_at_the_log()
-        except (Fault, ConsumerGone):
-            self._metrics.nats_up.set(0)
-        else:
-            self._metrics.nats_up.set(1)
+        await self._log.look()
         with contextlib.suppress(Fault):
             await self._look_at_the_store()
         self._metrics.observed_timestamp.set_to_current_time()
@@ -103,7 +94,6 @@ class Observer:
         metrics.state.state(liveness.state)
         if liveness.last_progress_at is not None:
             metrics.last_progress_timestamp.set(liveness.last_progress_at.timestamp())
-        metrics.indexed_sequence.set(service.progress.indexed_seq)
         metrics.queue_length.labels("delivered").set(len(self._feed.waiting()))
         metrics.queue_length.labels("unsettled").set(service.ingest.unsettled)
         metrics.queue_length.labels("questions").set(service.door.working)
@@ -120,10 +110,75 @@ class Observer:
             share = job.done_seq / job.target_seq if running and job is not None and job.target_seq else 0
             metrics.job_progress.labels(kind).set(min(1.0, share))
 
-    async def _look_at_the_log(self) -> None:
+    async def _look_at_the_store(self) -> None:
+        index = self._service.index
+        self._metrics.disk_full.set(index.store.symptoms.disk_is_full)
+        self._metrics.residue_age_seconds.set(index.residue.age_s() or 0)
+        with contextlib.suppress(OSError):
+            usage = await self._workers.read(shutil.disk_usage, index.path)
+            self._metrics.disk_free_bytes.set(usage.free)
+            self._metrics.disk_size_bytes.set(usage.total)
+        if time.monotonic() - self._counted_at >= _COUNT_EVERY_S:
+            counts = await self._workers.read(lambda: [index.store.count(one) for one in index.store.collections()])
+            self._counted_at = time.monotonic()
+            self._metrics.collections.set(len(counts))
+            self._metrics.events.set(sum(counts))
+
+
+class Bystander:
+    """Sets those gauges that a replica has which does not write."""
+
+    def __init__(
+        self,
+        *,
+        metrics: Metrics,
+        feed: Deliveries,
+        source: Log,
+        dead_letters: DeadLetters,
+        progress: Progress,
+        liveness: Liveness,
+    ) -> None:
+        self._metrics = metrics
+        self._liveness = liveness
+        self._log = _LogGauges(metrics, feed, source, dead_letters, progress)
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        await _again_and_again(self.look)
+
+    async def look(self) -> None:
+        """Set them."""
+        self._metrics.state.state(self._liveness.state)
+        await self._log.look()
+        self._metrics.observed_timestamp.set_to_current_time()
+
+
+class _LogGauges:
+    """The log, and how far the index is behind it."""
+
+    def __init__(
+        self, metrics: Metrics, feed: Deliveries, source: Log, dead_letters: DeadLetters, progress: Progress
+    ) -> None:
+        self._metrics = metrics
+        self._feed = feed
+        self._source = source
+        self._dead_letters = dead_letters
+        self._progress = progress
+
+    async def look(self) -> None:
+        """Set what can be read; where the bus fails, the rest stays as it was."""
+        covered = self._progress.indexed_seq
+        self._metrics.indexed_sequence.set(covered)
+        try:
+            await self._read(covered)
+        except (Fault, ConsumerGone):
+            self._metrics.nats_up.set(0)
+        else:
+            self._metrics.nats_up.set(1)
+
+    async def _read(self, covered: int) -> None:
         metrics = self._metrics
         log_state = await self._source.state()
-        covered = self._service.progress.indexed_seq
         metrics.log_last_sequence.set(log_state.last_seq)
         metrics.log_messages.set(log_state.messages)
         metrics.log_bytes.set(log_state.bytes)
@@ -141,16 +196,11 @@ class Observer:
             return max(0.0, (datetime.now(UTC) - message.stored_at).total_seconds())
         return 0.0
 
-    async def _look_at_the_store(self) -> None:
-        index = self._service.index
-        self._metrics.disk_full.set(index.store.symptoms.disk_is_full)
-        self._metrics.residue_age_seconds.set(index.residue.age_s() or 0)
-        with contextlib.suppress(OSError):
-            usage = await self._workers.read(shutil.disk_usage, index.path)
-            self._metrics.disk_free_bytes.set(usage.free)
-            self._metrics.disk_size_bytes.set(usage.total)
-        if time.monotonic() - self._counted_at >= _COUNT_EVERY_S:
-            counts = await self._workers.read(lambda: [index.store.count(one) for one in index.store.collections()])
-            self._counted_at = time.monotonic()
-            self._metrics.collections.set(len(counts))
-            self._metrics.events.set(sum(counts))
+
+async def _again_and_again(look: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await look()
+        except Exception as error:  # noqa: BLE001 -- who watches must never end what is watched
+            log.error("not_observed", error=type(error).__name__)
+        await asyncio.sleep(_LOOK_EVERY_S)

@@ -3,16 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from precedent_indexer import __version__
 from precedent_indexer.adapters.dead_letter_stream import JetStreamDeadLetters
 from precedent_indexer.adapters.jetstream_log import JetStreamLog
 from precedent_indexer.adapters.nats_io import Bus
-from precedent_indexer.adapters.probing import probe
 from precedent_indexer.adapters.pull_feed import PullFeed
 from precedent_indexer.answering import Answerer
 from precedent_indexer.applying import Applier
@@ -29,7 +26,7 @@ from precedent_indexer.metrics import Metrics
 from precedent_indexer.models import Models
 from precedent_indexer.observing import Observer
 from precedent_indexer.progress import Progress
-from precedent_indexer.rebuilding import Rebuilder
+from precedent_indexer.rebuilding import Probe, Rebuilder
 from precedent_indexer.recurring import Recurrence
 from precedent_indexer.removals import Removals
 from precedent_indexer.removing import Remover
@@ -55,6 +52,9 @@ class Outside:
     models: Models
     shelf: Shelf
     metrics: Metrics
+    probe: Probe
+    saves_each: bool = False
+    """The watermark is saved with every batch, since other replicas go by it."""
 
 
 class Serving:
@@ -63,8 +63,6 @@ class Serving:
     def __init__(self, outside: Outside, index: OpenedIndex) -> None:
         self._outside = outside
         self.index = index
-        outside.metrics.build.info({"version": __version__})
-        outside.metrics.model.info({name: str(value) for name, value in asdict(outside.models.installed.model).items()})
         self.jobs = Jobs(outside.metrics)
         self.progress = Progress(index.identity.watermark)
         for seq, refusal in outside.dead_letters.refusals().items():
@@ -88,6 +86,7 @@ class Serving:
             books=self._books,
             batch_size=outside.settings.precedent_batch_size,
             metrics=outside.metrics,
+            saves_each=outside.saves_each,
         )
         view = self._view_now = self._view(index, embedding)
         self.rebuilder = Rebuilder(
@@ -97,7 +96,7 @@ class Serving:
             dead_letters=outside.dead_letters,
             progress=self.progress,
             workers=outside.workers,
-            probe=self._probe,
+            probe=outside.probe,
         )
         self.guard = Guard(
             service=self,
@@ -105,7 +104,7 @@ class Serving:
             source=outside.source,
             progress=self.progress,
             workers=outside.workers,
-            probe=self._probe,
+            probe=outside.probe,
         )
         self.upkeep = Upkeep(
             service=self,
@@ -114,7 +113,8 @@ class Serving:
             workers=outside.workers,
             jobs=self.jobs,
             rebuilder=self.rebuilder,
-            scrub_after_s=outside.settings.precedent_scrub_after,
+            # What lies in the files of a Chroma server is not ours to replace.
+            scrub_after_s=0 if outside.settings.precedent_chroma_url else outside.settings.precedent_scrub_after,
             metrics=outside.metrics,
         )
         self.observer = Observer(
@@ -173,6 +173,10 @@ class Serving:
         """Whether another generation is about to take the place of the one in use."""
         return self.jobs.current is not None and self.jobs.current.kind == REBUILD
 
+    async def save_watermark(self, seq: int) -> None:
+        """Keep with the generation in use that everything up to `seq` is applied."""
+        await self._books.save_watermark(seq)
+
     def held(self) -> AbstractAsyncContextManager[None]:
         """Inside, nothing is taken from the log."""
         return self.ingest.held()
@@ -223,9 +227,6 @@ class Serving:
     async def let_questions_pass(self) -> None:
         """Wait while questions are worked on, a moment long."""
         await self.door.let_questions_pass()
-
-    async def _probe(self, generation: Path) -> str | None:
-        return await probe(generation, self._outside.shelf.directory.lock)
 
     def _corridors_applier(self, index: OpenedIndex, embedding: Embedding | None) -> Applier:
         outside = self._outside

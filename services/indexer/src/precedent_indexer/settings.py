@@ -42,12 +42,23 @@ class Settings(BaseSettings):
         "_INBOX"
     )
 
-    precedent_chroma_path: Annotated[Path, Field(description="Directory of the index (embedded Chroma)")] = Path(
-        "./data/chroma"
-    )
+    precedent_chroma_path: Annotated[
+        Path,
+        Field(
+            description="Directory of the index (embedded Chroma); beside a Chroma server, of this replica's own notes"
+        ),
+    ] = Path("./data/chroma")
     precedent_chroma_url: Annotated[
-        str | None, Field(repr=False, description="A Chroma server instead of a directory; not served by this version")
+        str | None,
+        Field(repr=False, description="A Chroma server instead, as http(s)://host:port, shared by several replicas"),
     ] = None
+    precedent_chroma_token: Annotated[
+        SecretStr | None, Field(description="Bearer token for that server, or for what stands before it")
+    ] = None
+    precedent_lease_s: Annotated[
+        float,
+        Field(ge=1, le=600, description="Seconds after which another replica writes in the place of a silent one"),
+    ] = 15.0
     precedent_metrics_port: Annotated[
         int, Field(ge=0, le=65535, description="Port that Prometheus scrapes; 0 is off")
     ] = 0
@@ -121,11 +132,6 @@ def load() -> Settings:
     except ValidationError as error:
         problems = [f"  {str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()]
         raise SettingsWrong("settings are wrong:\n" + "\n".join(problems)) from error
-    if settings.precedent_chroma_url is not None:
-        raise SettingsWrong(
-            "PRECEDENT_CHROMA_URL is set, but this version keeps its index in a directory: "
-            "unset it and set PRECEDENT_CHROMA_PATH"
-        )
     return settings
 
 

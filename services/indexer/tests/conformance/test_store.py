@@ -1,5 +1,6 @@
 """What every vector store promises; Chroma and the fake keep the same promises."""
 
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,15 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fakes.fence import Fence
 from fakes.making import decided, outcome, row, unit, writes_of
+from fakes.servers import chroma_server
 from fakes.vector_store import FakeStore
 from precedent_indexer import imprints
+from precedent_indexer.adapters.chroma_server import ChromaServer
 from precedent_indexer.adapters.chroma_store import ChromaStore
 from precedent_indexer.errors import IndexBroken, StoreUnavailable
 from precedent_indexer.filters import compile_filter
 from precedent_indexer.imprints import StoredImprints
 from precedent_indexer.ports import Identity, VectorStore, Where, Writes
 from precedent_indexer.records import OutcomeRecord, Row
+from precedent_indexer.settings import Settings
 from precedent_schemas.events import Verdict
 from precedent_schemas.questions import Filter
 
@@ -37,17 +42,31 @@ FULL = row(
 )
 
 
-@pytest.fixture(params=["fake", "chroma"])
+@pytest.fixture(scope="session")
+def chroma_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Chroma server that all tests share, each with a generation of its own."""
+    with chroma_server(tmp_path_factory.mktemp("chroma-server")) as url:
+        yield url
+
+
+@pytest.fixture(params=["fake", "chroma", "server"])
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], VectorStore]]:
     """Opens the store under test, each time anew; the fake has no files and stays what it is."""
     fake = FakeStore()
     opened: list[VectorStore] = []
+    generation = f"generation-{uuid.uuid4().hex}"
 
     def open_it() -> VectorStore:
         if opened:
             opened[-1].close()
         fake.closed = False
-        opened.append(fake if request.param == "fake" else ChromaStore.open(tmp_path))
+        if request.param == "fake":
+            opened.append(fake)
+        elif request.param == "chroma":
+            opened.append(ChromaStore.open(tmp_path))
+        else:
+            settings = Settings(precedent_chroma_url=request.getfixturevalue("chroma_url"))
+            opened.append(ChromaServer.connect(settings).open(generation, Fence()))
         return opened[-1]
 
     yield open_it

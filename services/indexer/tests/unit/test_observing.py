@@ -16,8 +16,9 @@ from fakes.service import FakeService
 from precedent_indexer.door import Door
 from precedent_indexer.ingest import Ingest
 from precedent_indexer.jobs import Jobs, ReportProgress
+from precedent_indexer.liveness import Liveness
 from precedent_indexer.metrics import Metrics
-from precedent_indexer.observing import Observer
+from precedent_indexer.observing import Bystander, Observer
 from precedent_schemas.jobs import REBUILD, JobReport
 
 
@@ -188,3 +189,23 @@ async def test_the_disk_is_that_of_the_index(watched: Watched) -> None:
     """Free space is that of the file system on which the next generation will be written."""
     await watched.observer.look()
     assert watched.found("index_disk_size_bytes") == shutil.disk_usage(watched.index.path).total
+
+
+async def test_a_replica_that_follows_tells_the_log_and_itself(watched: Watched) -> None:
+    """No alert takes it for one that hangs or is cut off; how far the index is, it tells as the writer does."""
+    liveness = Liveness()
+    bystander = Bystander(
+        metrics=watched.metrics,
+        feed=watched.feed,
+        source=watched.log,
+        dead_letters=watched.dead_letters,
+        progress=watched.progress,
+        liveness=liveness,
+    )
+    await bystander.look()
+    assert watched.found("observed_timestamp_seconds") > 0
+    assert watched.found("nats_up") == watched.found("state", precedent_state="serving") == 1
+    assert (watched.found("indexed_sequence"), watched.found("lag_messages")) == (3, 2)
+    liveness.fault = "the index or the bus cannot be read"
+    await bystander.look()
+    assert watched.found("state", precedent_state="unavailable") == 1

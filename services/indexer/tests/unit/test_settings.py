@@ -46,13 +46,6 @@ def test_every_problem_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no-such-file" in str(refused.value)
 
 
-def test_what_is_not_served_is_refused_and_not_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A setting that this version cannot honour stops the start and says what to do."""
-    monkeypatch.setenv("PRECEDENT_CHROMA_URL", "http://127.0.0.1:8000")
-    with pytest.raises(StartRefused, match=r"PRECEDENT_CHROMA_URL.*unset"):
-        load()
-
-
 def test_metrics_are_off_and_nobodys_but_this_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unasked, nothing listens; asked for a port, only this machine can scrape it."""
     assert load().precedent_metrics_port == 0

@@ -12,6 +12,8 @@ from precedent_indexer.symptoms import Symptoms
 
 _PANIC: Final = "PanicException"
 """Chroma's core ends a call so where it meets what it holds for impossible; it is no Exception, and has no module."""
+_CARRIERS: Final = ("httpx", "httpcore")
+"""What carries requests to a Chroma server: its errors come through as they are."""
 _WRITES: Final = ("write", "remove", "clear", "create")
 
 
@@ -38,9 +40,7 @@ class Doings:
             with self._turn() if wrote else contextlib.nullcontext():
                 yield
         except BaseException as error:
-            if not isinstance(error, ChromaError | RuntimeError | OSError | ValueError) and (
-                type(error).__name__ != _PANIC
-            ):
+            if not _is_chromas(error):
                 raise
             self.symptoms.failed(what, str(error))
             # Chroma's own words may hold values of an event; the system's do not.
@@ -51,3 +51,14 @@ class Doings:
     def end(self) -> None:
         """Nothing can be done from now on."""
         self._closed = True
+
+
+def _is_chromas(error: BaseException) -> bool:
+    kind = type(error)
+    return (
+        isinstance(error, ChromaError | RuntimeError | OSError | ValueError)
+        or kind.__name__ == _PANIC
+        or kind.__module__.partition(".")[0] in _CARRIERS
+        # An answer of a server, or of what stands before it, that its client does not understand.
+        or kind is Exception
+    )

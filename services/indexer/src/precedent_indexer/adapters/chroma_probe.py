@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from precedent_indexer.adapters.chroma_server import ChromaServer
 from precedent_indexer.adapters.chroma_store import open_client
 from precedent_indexer.errors import IndexBroken
 
@@ -31,6 +32,25 @@ def probe_files(generation: Path, expect: Callable[[int], None]) -> None:
         raise
     except BaseException as error:  # Chroma raises of many kinds over broken files, a panic of its core among them
         raise IndexBroken(f"it cannot be read: {type(error).__name__}") from error
+
+
+def probe_server(server: ChromaServer, generation: str) -> str | None:
+    """What is wrong with a generation in a server; None where nothing is. Blocks.
+
+    Raises:
+        StoreUnavailable: the server does not answer, which says nothing of the generation.
+    """
+    if generation not in server.generations():
+        return "the server does not have it any more"
+    try:
+        for collection in server.tables(generation):
+            _probe_collection(collection)
+    except IndexBroken as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 -- whatever its client raises over a broken segment
+        server.generations()
+        return f"it cannot be read: {type(error).__name__}"
+    return None
 
 
 def _probe_collection(collection: Any) -> None:  # noqa: ANN401 -- Chroma's answers are loosely typed dictionaries

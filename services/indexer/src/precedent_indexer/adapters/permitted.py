@@ -18,6 +18,9 @@ from precedent_schemas.subjects import (
     DEAD_LETTERS_STREAM,
     EVENTS_STREAM,
     INCIDENTS,
+    LEASE_SUBJECT,
+    LEASES_STREAM,
+    REPLICAS_PREFIX,
     SERVICE,
     dead_letter_subject,
     deletion_subject,
@@ -45,8 +48,16 @@ _PUBLISHED: Final = (
 """What is published on; where collections differ, one that exists in every log stands for all."""
 
 
-async def check_permissions(bus: Bus) -> None:
-    """Compare what the server permits us with what serving takes.
+SHARED: Final = (
+    *(f"$JS.API.STREAM.{verb}.{LEASES_STREAM}" for verb in ("INFO", "MSG.GET")),
+    LEASE_SUBJECT,
+    f"{REPLICAS_PREFIX}.{INCIDENTS}.delete.1",
+)
+"""The same where several replicas share an index."""
+
+
+async def check_permissions(bus: Bus, *, beside: Iterable[str] = ()) -> None:
+    """Compare what the server permits us with what serving takes, `beside` included.
 
     Raises:
         StartDenied: something is missing; the message lists the subjects.
@@ -57,7 +68,7 @@ async def check_permissions(bus: Bus) -> None:
         log.warning("permissions_unknown", detail=str(error))
         return
     publish = (answer.get("data", {}).get("permissions") or {}).get("publish") or {}
-    missing = denied(_PUBLISHED, publish.get("allow"), publish.get("deny") or ())
+    missing = denied((*_PUBLISHED, *beside), publish.get("allow"), publish.get("deny") or ())
     if missing:
         raise StartDenied(
             "these credentials may not publish on\n"

@@ -1,0 +1,179 @@
+"""One of several replicas writes: by a lease that it renews, and that another takes over once it is not renewed.
+
+The lease is one entry in a bucket, changed by compare-and-set alone. Nobody compares clocks: a replica that waits takes
+the lease when it has seen the entry unchanged for the whole of its life, by its own clock; the one that has it counts
+from before it asked for the last renewal, and stops a margin earlier. Each that takes it raises the token.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+import structlog
+
+from precedent_indexer.errors import BusUnavailable, LeaseLost, Outrun, StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+_RENEW_SHARE: Final = 1 / 3
+"""Of its life, after which a lease is renewed."""
+_RETRY_SHARE: Final = 1 / 10
+"""Of its life, after which a renewal that got no answer is tried again."""
+_MARGIN_SHARE: Final = 1 / 10
+"""Of its life, that its holder gives away at the end: clocks do not run equally fast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the entry says.
+
+    Attributes:
+        token: of the holder, or of the last one.
+        holder: name of the process that has the lease; empty where it was given back.
+        ttl_s: its life in seconds, as the holder counts it.
+        index: uuid of the index that is written; None where none was made yet.
+    """
+
+    token: int
+    holder: str
+    ttl_s: float
+    index: str | None = None
+
+
+class Entry(Protocol):
+    """Where the claim is kept."""
+
+    async def read(self) -> tuple[Claim | None, int]:
+        """The claim, and its revision; None where there is none.
+
+        Raises:
+            BusUnavailable: it cannot be read.
+        """
+
+    async def put(self, claim: Claim, revision: int) -> int:
+        """Replace the claim of this revision; the new revision.
+
+        Raises:
+            Outrun: another is there by now.
+            BusUnavailable: no answer; it may be there nevertheless.
+        """
+
+
+def elapsed_s() -> float:
+    """Seconds on a clock that nobody sets, and that goes on where the machine sleeps, if there is one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+class Lease:
+    """The lease, as one replica sees it; `tenures.Fence`."""
+
+    def __init__(self, entry: Entry, holder: str, ttl_s: float, clock: Callable[[], float] = elapsed_s) -> None:
+        """`holder`: a name that no other process has, nor this one after a new start."""
+        self._entry = entry
+        self._clock = clock
+        self._own = Claim(0, holder, ttl_s)
+        self._revision = 0
+        self._until = float("-inf")
+        self._unchanged_since = clock()
+        self.seen: Claim | None = None
+        """What the entry said last."""
+
+    @property
+    def token(self) -> int:
+        """Of this replica, since it has the lease."""
+        return self._own.token
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is certain that nobody else has it."""
+        return self._clock() < self._until
+
+    def check(self) -> None:
+        """Raises StoreUnavailable where it is not certain."""
+        if not self.holds:
+            raise StoreUnavailable("the lease to write the index was not renewed in time")
+
+    async def attempt(self, highest_token: int, *, vacant: bool) -> bool:
+        """Take the lease where nobody has it.
+
+        Args:
+            highest_token: that the index knows of; the new one is higher, also where the bucket was lost.
+            vacant: the index knows that nobody writes, so that an entry that is missing need not be waited out.
+
+        Raises:
+            BusUnavailable: it cannot be found out.
+        """
+        claim, revision = await self._entry.read()
+        if claim != self.seen or revision != self._revision:
+            self.seen, self._revision, self._unchanged_since = claim, revision, self._clock()
+        free = vacant if claim is None else not claim.holder
+        life_s = self._own.ttl_s if claim is None else claim.ttl_s
+        if not free and self._clock() - self._unchanged_since < life_s:
+            return False
+        known = claim.token if claim is not None else 0
+        own = replace(self._own, token=max(known, highest_token) + 1, index=claim.index if claim is not None else None)
+        asked = self._clock()
+        try:
+            self._revision = await self._entry.put(own, revision)
+        except Outrun:
+            return False
+        self._own = self.seen = own
+        self._renewed(asked)
+        log.info("lease_taken", token=own.token, before=claim.holder if claim is not None else None)
+        return True
+
+    def names(self, index: str) -> bool:
+        """Whether this index is the one that is written, by what the entry said last."""
+        return self.seen is not None and self.seen.index == index
+
+    async def name_index(self, index: str) -> None:
+        """Note which index is written."""
+        self._own = replace(self._own, index=index)
+        await self._renew()
+
+    async def keep(self) -> None:
+        """Renew it until cancelled.
+
+        Raises:
+            LeaseLost: another has it.
+        """
+        pause_s = self._own.ttl_s * _RENEW_SHARE
+        while True:
+            await asyncio.sleep(pause_s)
+            try:
+                await self._renew()
+                pause_s = self._own.ttl_s * _RENEW_SHARE
+            except BusUnavailable as error:
+                log.warning("lease_not_renewed", token=self.token, holds=self.holds, error=type(error).__name__)
+                pause_s = self._own.ttl_s * _RETRY_SHARE
+
+    async def release(self) -> None:
+        """Give it back, so that another takes it at once."""
+        self._until = float("-inf")
+        try:
+            await self._entry.put(replace(self._own, holder=""), self._revision)
+        except (Outrun, BusUnavailable):
+            log.warning("lease_not_released", token=self.token)
+
+    async def _renew(self) -> None:
+        while True:
+            asked = self._clock()
+            try:
+                self._revision = await self._entry.put(self._own, self._revision)
+            except Outrun as error:
+                claim, self._revision = await self._entry.read()
+                if claim is None or (claim.token, claim.holder) != (self._own.token, self._own.holder):
+                    self._until = float("-inf")
+                    raise LeaseLost(
+                        f"another replica writes the index, by token {claim.token if claim else 'unknown'}; "
+                        f"this one had {self.token}, and leaves: started again, it answers beside it"
+                    ) from error
+                # Our own renewal, whose answer was lost. Once more: nobody knows when it came there.
+            else:
+                self._renewed(asked)
+                return
+
+    def _renewed(self, asked: float) -> None:
+        self._until = asked + self._own.ttl_s * (1 - _MARGIN_SHARE)
