@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.compose import ComposeProject, read_versions
+from harness.compose import UP_SECONDS, ComposeProject, read_versions
 from harness.engine import Engine, EngineError
 from harness.waits import eventually
+from precedent_backend_adapter import Precedent, PrecedentError
+from precedent_schemas import SecurityEvent
 
 pytestmark = [pytest.mark.timeout(900)]
 
@@ -34,6 +36,36 @@ async def test_debug_has_the_nats_command_beside_the_bus(engine: Engine, project
     stats = json.loads(project.inside("nats-box", "nats", "req", "--raw", "security.index.v1.stats", ""))
     assert stats["state"] == "serving"
     project.inside("nats-box", "nats", "context", "save", "here", "--select")
+
+
+async def test_chroma_server_has_two_indexers_in_the_place_of_one(
+    engine: Engine, project: ComposeProject, precedent: Precedent
+) -> None:
+    """With the profile `chroma-server`, two share one index: both run, and one goes on when the other is killed."""
+    project.compose("stop", "indexer", timeout=PATIENCE_S)
+    up = ("--profile", "chroma-server", "up", "--detach", "--no-build", "chroma", "replica")
+    project.compose(*up, timeout=UP_SECONDS)
+    try:
+        first, second = project.compose("--profile", "chroma-server", "ps", "--quiet", "replica").split()
+        await is_indexed(precedent, "before anything happens")
+        for killed in (first, second):
+            engine.docker("kill", killed)
+            await is_indexed(precedent, f"while {killed} is away")
+            engine.docker("start", killed)
+    finally:
+        project.compose("--profile", "chroma-server", "rm", "--stop", "--force", "-v", "chroma", "replica")
+        project.compose("start", "indexer", timeout=PATIENCE_S)
+    await project.healthy("indexer")
+
+
+async def is_indexed(precedent: Precedent, text: str) -> None:
+    """Publish an event, and wait until the index has it."""
+    receipt = await precedent.publish(SecurityEvent(kind="test.compose", text=text, severity=3))
+
+    async def probe() -> None:
+        assert (await precedent.get([receipt.id])).missing == []
+
+    await eventually(probe, timeout=UP_SECONDS, interval=0.5, exceptions=(AssertionError, PrecedentError))
 
 
 async def test_observability_scrapes_the_indexer_and_knows_the_alerts(engine: Engine, project: ComposeProject) -> None:

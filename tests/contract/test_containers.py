@@ -102,5 +102,23 @@ def test_grafana_finds_prometheus_and_the_dashboard() -> None:
 
 def test_the_indexer_has_time_to_leave() -> None:
     """The engine waits longer than the ten seconds that a soft stop may take."""
-    grace = compose_file()["services"]["indexer"]["stop_grace_period"]
-    assert int(grace.removesuffix("s")) > 10
+    for service in ("indexer", "replica"):
+        grace = compose_file()["services"][service]["stop_grace_period"]
+        assert int(grace.removesuffix("s")) > 10
+
+
+def test_replicas_share_one_chroma_server() -> None:
+    """Several of them, by the address that it listens on, each with notes of its own, and nobody else beside it."""
+    services = compose_file()["services"]
+    chroma, replica = services["chroma"], services["replica"]
+    assert chroma["profiles"] == replica["profiles"] == ["chroma-server"]
+    assert chroma["image"] == replica["image"] == services["indexer"]["image"]
+    port = chroma["entrypoint"][-1]
+    assert replica["environment"]["PRECEDENT_CHROMA_URL"] == f"http://chroma:{port}"
+    assert replica["scale"] > 1
+    assert replica["volumes"] == services["indexer"]["volumes"][0].split(":")[1:]
+    assert [name for name, one in services.items() if set(one["networks"]) & set(chroma["networks"])] == [
+        "chroma",
+        "replica",
+    ]
+    assert compose_file()["networks"][chroma["networks"][0]] == {"internal": True}

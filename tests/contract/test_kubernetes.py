@@ -139,6 +139,27 @@ def test_the_index_lies_on_the_volume() -> None:
     assert claim["metadata"]["name"] == mount["name"]
 
 
+def test_a_replica_keeps_its_notes_where_it_may_write() -> None:
+    """The path of the image is a directory of the pod's own, which the limits of the container have room for."""
+    [mount] = [one for one in container("chroma-server")["volumeMounts"] if one["name"] == "notes"]
+    assert f"PRECEDENT_CHROMA_PATH={mount['mountPath']} " in DOCKERFILE
+    [notes] = [one for one in pod("chroma-server")["volumes"] if one["name"] == "notes"]
+    room = {
+        name: int(size.removesuffix("Gi"))
+        for name, size in (
+            ("notes", notes["emptyDir"]["sizeLimit"]),
+            ("limit", container("chroma-server")["resources"]["limits"]["ephemeral-storage"]),
+        )
+    }
+    assert room["notes"] < room["limit"]
+
+
+def test_the_bucket_of_the_lease_is_made_by_who_may() -> None:
+    """Replicas may not create it: `init` does where it is told of the same server."""
+    [settings_map] = read(SERVING["chroma-server"].parent / "kustomization.yaml")["configMapGenerator"]
+    assert f"PRECEDENT_CHROMA_URL={settings('init')['PRECEDENT_CHROMA_URL']}" in settings_map["literals"]
+
+
 def test_two_replicas_lie_on_two_nodes() -> None:
     """With a Chroma server, a node may be lost or drained and one goes on answering."""
     deployment = read(SERVING["chroma-server"])["spec"]
