@@ -32,7 +32,7 @@ from precedent_backend_adapter import (
     Unavailable,
     Verdict,
 )
-from precedent_schemas import catalogue
+from precedent_schemas import catalogue, subjects
 from security.closed_bus import NEVER, ClosedBus, closed_bus, init, log_of, make_keys, run_precedent, running
 
 # Exit codes of both programs: a setting is wrong in itself, and what was refused.
@@ -318,12 +318,16 @@ async def test_an_indexer_that_may_not_hear_questions(keys: Path, team_plan: Pat
     assert f"may not subscribe to {line.strip(chr(34)).removesuffix(' q')}" in said
 
 
-NEEDED = [
-    f'"{subject}"'
-    for subject in permissions(Role.INDEXER, "indexer").publish
-    # These two the indexer's key has for the question what it may do, and for the health command beside it.
-    if subject not in ("$SYS.REQ.USER.INFO", catalogue.STATS.subject)
-]
+# The indexer's key has these for the question what it may do, for the health command beside it, and for an index that
+# replicas share.
+NOT_NEEDED = {
+    "$SYS.REQ.USER.INFO",
+    catalogue.STATS.subject,
+    *(f"$JS.API.STREAM.{verb}.{subjects.LEASES_STREAM}" for verb in ("INFO", "MSG.GET")),
+    subjects.LEASE_SUBJECT,
+    f"{subjects.REPLICAS_PREFIX}.>",
+}
+NEEDED = [f'"{subject}"' for subject in permissions(Role.INDEXER, "indexer").publish if subject not in NOT_NEEDED]
 
 
 async def test_an_indexer_that_may_not_do_it_all(keys: Path, team_plan: Path, tmp_path: Path) -> None:
@@ -331,6 +335,7 @@ async def test_an_indexer_that_may_not_do_it_all(keys: Path, team_plan: Path, tm
     with running(keys, team_plan, without=NEEDED) as bus:
         said = await start(bus, "serve", PRECEDENT_CHROMA_PATH=str(tmp_path / "chroma"))
     listed = [line.strip() for line in said.splitlines() if line.startswith("  ")]
+    assert set(permissions(Role.INDEXER, "indexer").publish) >= NOT_NEEDED
     assert len(listed) == len(NEEDED)
     for subject, line in zip(sorted(listed), sorted(NEEDED), strict=True):
         assert subject.startswith(line.strip('"').rstrip(">*"))

@@ -22,7 +22,7 @@ from precedent_indexer.adapters.permitted import SHARED, check_permissions
 from precedent_indexer.adapters.provisioning import await_leaders, ensure_streams, operators_choices
 from precedent_indexer.adapters.pull_feed import PullFeed
 from precedent_indexer.door import Door
-from precedent_indexer.errors import Fault, StartRefused
+from precedent_indexer.errors import Fault, NotPermitted, StartDenied, StartRefused
 from precedent_indexer.following import LOOK_EVERY_S, Follower
 from precedent_indexer.generations import IndexDirectory
 from precedent_indexer.history import began_at
@@ -70,6 +70,8 @@ async def serve(settings: Settings, connection_name: str) -> int:
             log_state = await source.state()
             dead_letters = JetStreamDeadLetters(bus, log_state.created, await began_at(log_state, source))
             await dead_letters.refresh()
+        except NotPermitted as error:
+            raise StartDenied(f"JetStream cannot be used: {error}") from error
         except Fault as error:
             raise StartRefused(f"JetStream cannot be used: {error}") from error
         if settings.precedent_metrics_port:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fakes.bus import FakeBus
-from precedent_indexer.adapters.permitted import check_permissions, denied
+from precedent_indexer.adapters.permitted import SHARED, check_permissions, denied
 from precedent_indexer.errors import BusUnavailable, StartRefused
 from precedent_indexer.ports import Packet
 
@@ -64,6 +64,18 @@ async def test_what_is_missing_is_listed() -> None:
         "security.dead.v1._.malformed",
         "security.outcomes.v1.incidents",
     ]
+
+
+async def test_what_replicas_need_beside_is_listed_too() -> None:
+    """The lease, and the subject on which they hand on to the writer; one indexer by itself needs neither."""
+    permitted = answering(
+        permissions={"publish": {"allow": ["$JS.ACK.>", "$JS.API.*.*.>", "$SRV.>", "security.*.v1.>"]}}
+    )
+    lease = ["$KV.PRECEDENT_LEASES.indexer"]
+    await check_permissions(permitted)
+    with pytest.raises(StartRefused) as caught:
+        await check_permissions(permitted, beside=SHARED)
+    assert [line.strip() for line in str(caught.value).splitlines() if line.startswith("  ")] == lease
 
 
 async def test_a_server_that_does_not_say_is_no_reason_to_stop() -> None:
