@@ -54,8 +54,8 @@ async def test_chroma_server_has_two_indexers_in_the_place_of_one(
             engine.docker("start", killed)
     finally:
         project.compose("--profile", "chroma-server", "rm", "--stop", "--force", "-v", "chroma", "replica")
-        project.compose("start", "indexer", timeout=PATIENCE_S)
-    await project.healthy("indexer")
+        project.down()
+        project.up()
 
 
 async def is_indexed(precedent: Precedent, text: str) -> None:
