@@ -1,8 +1,10 @@
 """Whatever is killed or frozen, at whatever moment: nothing acknowledged is lost, doubled or revived."""
 
 import asyncio
+import contextlib
 import os
 import random
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from faults.invariant import holds
 from faults.ledger import Ledger
 from faults.load import Load
 from faults.publishing import Publisher
+from harness.indexer_process import IndexerProcess
 from harness.nats_server import NatsServer
 from harness.stack import NewIndexer
 from harness.waits import eventually
@@ -57,26 +60,47 @@ async def test_kills_at_random_points_under_load(own_wire: Wire, new_rigged: New
 
 @pytest.mark.timeout(KILLING_S)
 async def test_kills_while_the_graph_is_written(own_wire: Wire, new_rigged: NewRigged, ledger: Ledger) -> None:
-    """Killed while Chroma writes its graph to its files, which can break them for good, it recovers unasked."""
+    """Killed while Chroma writes its graph to its files, which can break them for good, it recovers unasked.
+
+    Files that were torn may be read without complaint and end the process when they are written next; started again,
+    as any supervisor does, it finds out and begins the index anew.
+    """
     dice = dice_of("aimed kills")
     publisher = Publisher(own_wire, ledger, seed=1)
     indexer, _ = new_rigged()
-    for _ in range(AIMED_KILLS):
-        indexer.start()
-        await indexer.wait_ready()
-        await own_wire.covered((await own_wire.stats())["stream_seq"])
-        before = graph_files(indexer.chroma_path)
-        await publisher.events(SYNC_ROWS + 100)
-
-        def written(before: dict[Path, int] = before) -> None:
-            assert graph_files(indexer.chroma_path) != before
-
-        await eventually(written, timeout=60, interval=0.0005)
-        await asyncio.sleep(dice.uniform(0, 0.01))
-        indexer.kill()
     indexer.start()
     await indexer.wait_ready()
-    await holds(own_wire, ledger, questions=QUESTIONS)
+    async with supervised(indexer):
+        for _ in range(AIMED_KILLS):
+            before = graph_files(indexer.chroma_path)
+            await publisher.events(SYNC_ROWS + 100)
+
+            def written(before: dict[Path, int] = before) -> None:
+                assert graph_files(indexer.chroma_path) != before
+
+            await eventually(written, timeout=120, interval=0.0005)
+            await asyncio.sleep(dice.uniform(0, 0.01))
+            indexer.kill()
+            await own_wire.covered(ledger.last_seq)
+        await holds(own_wire, ledger, questions=QUESTIONS)
+
+
+@contextlib.asynccontextmanager
+async def supervised(indexer: IndexerProcess) -> AsyncIterator[None]:
+    """As any supervisor does: within, it is started again whenever it has ended."""
+
+    async def watch() -> None:
+        while True:
+            if indexer.returncode is not None:
+                indexer.start()
+            await asyncio.sleep(0.05)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
 
 
 def graph_files(directory: Path) -> dict[Path, int]:
