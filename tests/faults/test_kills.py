@@ -173,7 +173,7 @@ async def test_sigterm_in_mid_batch(own_wire: Wire, new_rigged: NewRigged, ledge
     indexer.start()
     await indexer.wait_ready()
     orders.give(embed_delay_s=0.01)
-    await publisher.events(300)
+    await publisher.events(1_000)
     for _ in range(2):
         await own_wire.covered((await own_wire.stats())["indexed_seq"] + 1)
         stats = await own_wire.stats()
