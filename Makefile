@@ -40,7 +40,7 @@ setup: $(ENVIRONMENTS:%=%/.venv/ready) $(MODEL) ## Build the environments and th
 
 services/indexer/.venv/ready: services/indexer/model.lock
 
-$(MODEL): services/indexer/.venv/ready services/indexer/src/precedent_indexer/adapters/model_graph.py
+$(MODEL): services/indexer/.venv/ready services/indexer/src/precedent_indexer/adapters/model/graph.py
 	@services/indexer/.venv/bin/precedent-indexer build-model
 	@touch $@
 

@@ -31,7 +31,7 @@ def _settings() -> str:
 
 
 def _metrics() -> str:
-    program = "import json; from precedent_indexer.metrics import describe; print(json.dumps(describe()))"
+    program = "import json; from precedent_indexer.observability.metrics import describe; print(json.dumps(describe()))"
     command = [str(ROOT / "services/indexer/.venv/bin/python"), "-c", program]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 -- our own command
     rows = [

@@ -38,7 +38,7 @@ OTHER_FORMAT: Final = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from precedent_indexer.adapters.chroma_store import ChromaStore
+from precedent_indexer.adapters.chroma.embedded import ChromaStore
 directory = Path(sys.argv[1])
 store = ChromaStore.open(directory / (directory / "CURRENT").read_text().strip())
 store.set_identity(replace(store.identity(), index_format=1))

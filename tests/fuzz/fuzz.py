@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 
 with atheris.instrument_imports(include=["precedent_schemas", "precedent_indexer"]):
     import wire_strategies
-    from precedent_indexer.filters import compile_filter
-    from precedent_indexer.records import Row, read_row, row_document, row_metadata
+    from precedent_indexer.api.filter import compile_filter
+    from precedent_indexer.domain.rows import Row, read_row, row_document, row_metadata
     from precedent_schemas import codec
     from precedent_schemas.catalogue import ENDPOINTS
     from precedent_schemas.events import Deletion, EventBody, Outcome, StoredEvent

@@ -182,7 +182,7 @@ MAKE_MANY = """
 import sys
 from pathlib import Path
 import numpy as np
-from precedent_indexer.adapters.chroma_store import open_client
+from precedent_indexer.adapters.chroma.embedded import open_client
 collection = open_client(Path(sys.argv[1])).create_collection("semantic_history", embedding_function=None)
 for start in range(0, int(sys.argv[2]), 500):
     ids = [f"item-{number}" for number in range(start, start + 500)]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from precedent_indexer.adapters.model_graph import DEFAULT_MODEL_DIR, build_model
-from precedent_indexer.model import ModelError, ModelFiles
+from precedent_indexer.adapters.model.graph import DEFAULT_MODEL_DIR, build_model
+from precedent_indexer.embedding.model_files import ModelError, ModelFiles
 
 
 @pytest.fixture(scope="session", autouse=True)

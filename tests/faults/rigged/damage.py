@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from precedent_indexer.adapters.chroma_store import open_client
+from precedent_indexer.adapters.chroma.embedded import open_client
 
 
 def main(generation: Path, wanted: dict[str, Any]) -> None:

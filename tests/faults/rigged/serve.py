@@ -22,13 +22,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from precedent_indexer import app, logs, models, settings
-from precedent_indexer.adapters import chroma_server
-from precedent_indexer.adapters.chroma_store import ChromaStore
-from precedent_indexer.adapters.embedder import MiniLmEmbedder
+from precedent_indexer import settings
+from precedent_indexer.adapters.chroma import server as chroma_server
+from precedent_indexer.adapters.chroma.embedded import ChromaStore
+from precedent_indexer.adapters.model.runtime import MiniLmEmbedder
+from precedent_indexer.app import embedded, models
+from precedent_indexer.domain.ports import Identity, Writes
+from precedent_indexer.embedding.model_files import DIMENSIONS, ModelInfo
 from precedent_indexer.errors import IndexerError, StoreUnavailable
-from precedent_indexer.model import DIMENSIONS, ModelInfo
-from precedent_indexer.ports import Identity, Writes
+from precedent_indexer.observability import logs
 
 _ORDERS = Path(os.environ["FAULTS_FILE"])
 _WORDS = os.environ.get("FAULTS_EMBEDDER") == "words"
@@ -149,7 +151,7 @@ def _rig() -> None:
     """Put the wrappers in the place of the real classes where these are put together."""
     for module, name, rigged in (
         (models, "MiniLmEmbedder", Embedder),
-        (app, "ChromaStore", Store),
+        (embedded, "ChromaStore", Store),
         (chroma_server, "ServedStore", Shared),
     ):
         assert hasattr(module, name), f"{module.__name__} no longer names {name}: find out who does"
@@ -164,7 +166,7 @@ def main() -> None:
     sys.setswitchinterval(0.001)
     _rig()
     try:
-        code = asyncio.run(app.serve(chosen))
+        code = asyncio.run(embedded.serve(chosen))
     except IndexerError as error:
         sys.stderr.write(f"precedent-indexer: {error}\n")
         code = 1

@@ -13,8 +13,8 @@ from io import FileIO
 from pathlib import Path
 
 from precedent_indexer import settings
-from precedent_indexer.model import DEFAULT_MODEL_DIR
-from precedent_indexer.models import open_sessions
+from precedent_indexer.app.models import open_sessions
+from precedent_indexer.embedding.model_files import DEFAULT_MODEL_DIR
 
 _WARM_UP = 2
 

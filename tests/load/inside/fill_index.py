@@ -19,19 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from precedent_indexer import settings
-from precedent_indexer.adapters.chroma_store import ChromaStore
-from precedent_indexer.adapters.dead_letter_stream import JetStreamDeadLetters
-from precedent_indexer.adapters.jetstream_log import JetStreamLog
-from precedent_indexer.adapters.nats_io import Bus
-from precedent_indexer.applying import Applier, Prepared
-from precedent_indexer.embedding import Embedding
-from precedent_indexer.generations import IndexDirectory
-from precedent_indexer.index import Shelf, with_watermark
-from precedent_indexer.model import DEFAULT_MODEL_DIR, ModelInfo
-from precedent_indexer.models import open_sessions
-from precedent_indexer.ports import LogMessage
-from precedent_indexer.removals import Removals
-from precedent_indexer.workers import Workers
+from precedent_indexer.adapters.chroma.embedded import ChromaStore
+from precedent_indexer.adapters.nats.bus import Bus
+from precedent_indexer.adapters.nats.dead_letters import JetStreamDeadLetters
+from precedent_indexer.adapters.nats.log import JetStreamLog
+from precedent_indexer.app.models import open_sessions
+from precedent_indexer.domain.ports import LogMessage
+from precedent_indexer.embedding.model_files import DEFAULT_MODEL_DIR, ModelInfo
+from precedent_indexer.embedding.scheduler import Embedding
+from precedent_indexer.index.deletion_results import Removals
+from precedent_indexer.index.directory import IndexDirectory
+from precedent_indexer.index.generations import Shelf, with_watermark
+from precedent_indexer.ingest.applier import Applier, Prepared
+from precedent_indexer.runtime.threads import Workers
 
 _BATCH = 500
 _STEP = 0.6

@@ -13,10 +13,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from precedent_indexer import __version__, health, logs, settings
-from precedent_indexer.commands import backups, dead_letters, jobs
+from precedent_indexer import __version__, settings
+from precedent_indexer.cli import backup, dead_letters, health, jobs
+from precedent_indexer.embedding.model_files import DEFAULT_MODEL_DIR, ModelError
 from precedent_indexer.errors import FAILED, IndexerError
-from precedent_indexer.model import DEFAULT_MODEL_DIR, ModelError
+from precedent_indexer.observability import logs
 
 _HELP: Final = """The memory of a security backend: indexes security events from NATS and answers questions about them.
 
@@ -65,13 +66,14 @@ def _common(
 def serve() -> None:
     """Index what the log has and answer questions, until SIGTERM or Ctrl-C."""
     # With the store and the model's runtime: `health`, which a container asks for all the time, needs neither.
-    from precedent_indexer import app, tracing  # noqa: PLC0415
+    from precedent_indexer.app import embedded  # noqa: PLC0415
+    from precedent_indexer.observability import tracing  # noqa: PLC0415
 
     chosen = settings.load()
     logs.configure(chosen.precedent_log_level, chosen.precedent_log_format)
     # A fifth of the usual: the thread that answers questions gets its turn sooner among those that index.
     sys.setswitchinterval(0.001)
-    code = asyncio.run(app.serve(chosen))
+    code = asyncio.run(embedded.serve(chosen))
     tracing.flush(_FLUSH_S)
     # Threads that could not be stopped softly must not keep the process alive.
     sys.stdout.flush()
@@ -82,11 +84,11 @@ def serve() -> None:
 @cli.command()
 def init() -> None:
     """Create the streams and the consumer where they are missing, check them where they are not."""
-    from precedent_indexer import app  # noqa: PLC0415 -- as in `serve`
+    from precedent_indexer.app import embedded  # noqa: PLC0415 -- as in `serve`
 
     chosen = settings.load()
     logs.configure(chosen.precedent_log_level, chosen.precedent_log_format)
-    asyncio.run(app.init(chosen))
+    asyncio.run(embedded.init(chosen))
     typer.echo("streams and consumer are as they must be")
 
 
@@ -129,8 +131,8 @@ def show_settings(
 
 cli.command("rebuild")(jobs.rebuild)
 cli.command("verify")(jobs.verify)
-cli.command("backup")(backups.backup)
-cli.command("restore")(backups.restore)
+cli.command("backup")(backup.backup)
+cli.command("restore")(backup.restore)
 cli.add_typer(dead_letters.group, name="dead-letters")
 
 
@@ -153,7 +155,7 @@ def import_chroma(
     ] = False,
 ) -> None:
     """Publish the items of an old data directory into the log; whenever it is run again, only what is not there."""
-    from precedent_indexer import old_data  # noqa: PLC0415 -- as in `serve`
+    from precedent_indexer.cli.import_chroma import command as old_data  # noqa: PLC0415 -- as in `serve`
 
     chosen = settings.load()
     logs.configure(chosen.precedent_log_level, chosen.precedent_log_format)
@@ -174,7 +176,7 @@ def build_model(
 ) -> None:
     """Build the model's graph from the installed weights, once, at set-up."""
     # Only this command needs the graph builder and its libraries.
-    from precedent_indexer.adapters import model_graph  # noqa: PLC0415
+    from precedent_indexer.adapters.model import graph as model_graph  # noqa: PLC0415
 
     directory = target or settings.load().precedent_model_path or DEFAULT_MODEL_DIR
     files = model_graph.build_model(directory)
@@ -184,9 +186,9 @@ def build_model(
 @cli.command(hidden=True)
 def probe(directory: Path) -> None:
     """Exit 0 when the generation in this directory is sound: for the indexer itself, which may not survive the look."""
-    from precedent_indexer.adapters import probing  # noqa: PLC0415 -- no other command needs it
+    from precedent_indexer.adapters.chroma import probe_process  # noqa: PLC0415 -- no other command needs it
 
-    probing.run_probe(directory)
+    probe_process.run_probe(directory)
 
 
 def main() -> None:

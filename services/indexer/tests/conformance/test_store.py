@@ -13,14 +13,14 @@ from fakes.fence import Fence
 from fakes.making import decided, outcome, row, unit, writes_of
 from fakes.servers import chroma_server
 from fakes.vector_store import FakeStore
-from precedent_indexer import imprints
-from precedent_indexer.adapters.chroma_server import ChromaServer
-from precedent_indexer.adapters.chroma_store import ChromaStore
+from precedent_indexer.adapters.chroma.embedded import ChromaStore
+from precedent_indexer.adapters.chroma.server import ChromaServer
+from precedent_indexer.api.filter import compile_filter
+from precedent_indexer.domain import row_digest
+from precedent_indexer.domain.ports import Identity, VectorStore, Where, Writes
+from precedent_indexer.domain.row_digest import StoredImprints
+from precedent_indexer.domain.rows import OutcomeRecord, Row
 from precedent_indexer.errors import IndexBroken, StoreUnavailable
-from precedent_indexer.filters import compile_filter
-from precedent_indexer.imprints import StoredImprints
-from precedent_indexer.ports import Identity, VectorStore, Where, Writes
-from precedent_indexer.records import OutcomeRecord, Row
 from precedent_indexer.settings import Settings
 from precedent_schemas.events import Verdict
 from precedent_schemas.questions import Filter
@@ -107,14 +107,14 @@ def test_imprints_are_what_they_must_be(reopen: Callable[[], VectorStore]) -> No
     assert sorted(store.ids(C)) == sorted([FULL.event.id, "plain", "nul", "early"])
     found = store.imprints(C, [FULL.event.id, "plain", "nul", "early", "unknown"])
     assert FULL.outcome is not None
-    shown, kept = imprints.of_outcome(FULL.outcome)
+    shown, kept = row_digest.of_outcome(FULL.outcome)
     assert found == {
-        FULL.event.id: StoredImprints(imprints.of_event(FULL), shown, kept, has_vector=True),
-        "plain": StoredImprints(imprints.of_event(row("plain")), has_vector=True),
+        FULL.event.id: StoredImprints(row_digest.of_event(FULL), shown, kept, has_vector=True),
+        "plain": StoredImprints(row_digest.of_event(row("plain")), has_vector=True),
         "nul": StoredImprints(
-            imprints.of_event(row("nul", text="\x00 in it", attributes={"list": ["b", "a"]})), has_vector=True
+            row_digest.of_event(row("nul", text="\x00 in it", attributes={"list": ["b", "a"]})), has_vector=True
         ),
-        "early": StoredImprints(kept=imprints.of_outcome(decided_first)[1]),
+        "early": StoredImprints(kept=row_digest.of_outcome(decided_first)[1]),
     }
     assert store.ids("none") == []
     assert store.imprints("none", ["plain"]) == {}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from fakes.chaos import CALM, Chaos
 from fakes.deliveries import FakeFeed
+from precedent_indexer.domain.ports import ConsumerState, LogState
 from precedent_indexer.errors import BusUnavailable, StartRefused, StoreUnavailable
-from precedent_indexer.in_hand import InHand
-from precedent_indexer.ports import ConsumerState, LogState
+from precedent_indexer.ingest.crash_journal import InHand
 
 
 class FakeInHand(InHand):

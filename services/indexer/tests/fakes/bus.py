@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from precedent_indexer.adapters.nats_io import API_TIMEOUT_S, Bus, PacketHandler
+from precedent_indexer.adapters.nats.bus import API_TIMEOUT_S, Bus, PacketHandler
+from precedent_indexer.domain.ports import Packet
 from precedent_indexer.errors import BusUnavailable, JetStreamRefused
-from precedent_indexer.ports import Packet
 
 Answer = object
 """A value to give, an exception to raise, or a callable of the request's body that does either."""

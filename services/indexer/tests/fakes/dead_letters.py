@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 
 from fakes.chaos import CALM, Chaos
-from precedent_indexer.decoding import named_event
+from precedent_indexer.domain.operations import named_event
+from precedent_indexer.domain.ports import LogMessage, Refusal
 from precedent_indexer.errors import BusUnavailable
-from precedent_indexer.ports import LogMessage, Refusal
 
 
 class FakeDeadLetters:

@@ -9,8 +9,8 @@ from enum import StrEnum
 
 from fakes.chaos import CALM, Chaos
 from fakes.log import FakeLog
+from precedent_indexer.domain.ports import ConsumerState, LogMessage
 from precedent_indexer.errors import BusUnavailable, ConsumerGone
-from precedent_indexer.ports import ConsumerState, LogMessage
 
 
 class Quirk(StrEnum):

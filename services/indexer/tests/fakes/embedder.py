@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakes.workers import InlineWorkers
-from precedent_indexer.embedding import Embedding
-from precedent_indexer.model import DIMENSIONS, ModelInfo
-from precedent_indexer.ports import Embedder
+from precedent_indexer.domain.ports import Embedder
+from precedent_indexer.embedding.model_files import DIMENSIONS, ModelInfo
+from precedent_indexer.embedding.scheduler import Embedding
 
 _WORD = re.compile(r"\w+")
 

@@ -14,15 +14,15 @@ from fakes.log import FakeLog
 from fakes.log_model import KILLER, POISON, doomed, meaning, replayed, unburied
 from fakes.vector_store import FakeStore
 from fakes.workers import InlineWorkers
-from precedent_indexer import applying
-from precedent_indexer.applying import Applier
-from precedent_indexer.decoding import Delete
+from precedent_indexer.domain.operations import Delete
+from precedent_indexer.domain.ports import Identity, Vectors
+from precedent_indexer.domain.rows import INDEX_FORMAT, OutcomeRecord, Row
 from precedent_indexer.errors import StoreUnavailable
-from precedent_indexer.ingest import Ingest
-from precedent_indexer.metrics import Metrics
-from precedent_indexer.ports import Identity, Vectors
-from precedent_indexer.progress import Progress
-from precedent_indexer.records import INDEX_FORMAT, OutcomeRecord, Row
+from precedent_indexer.index.watermark import Progress
+from precedent_indexer.ingest import applier as applying
+from precedent_indexer.ingest.applier import Applier
+from precedent_indexer.ingest.supervisor import Ingest
+from precedent_indexer.observability.metrics import Metrics
 
 _PATIENCE = 20_000
 _ACK_WAIT = 100

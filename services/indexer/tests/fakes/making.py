@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from precedent_indexer.model import DIMENSIONS
-from precedent_indexer.ports import LogMessage, Vector, Writes
-from precedent_indexer.records import OutcomeRecord, Row
+from precedent_indexer.domain.ports import LogMessage, Vector, Writes
+from precedent_indexer.domain.rows import OutcomeRecord, Row
+from precedent_indexer.embedding.model_files import DIMENSIONS
 from precedent_schemas.events import Outcome, StoredEvent, Verdict
 
 START = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)

@@ -5,11 +5,11 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from precedent_indexer.backing_up import Looks
+from precedent_indexer.domain.ports import Identity
+from precedent_indexer.domain.rows import INDEX_FORMAT
 from precedent_indexer.errors import IndexBroken
-from precedent_indexer.generations import IndexDirectory
-from precedent_indexer.ports import Identity
-from precedent_indexer.records import INDEX_FORMAT
+from precedent_indexer.index.directory import IndexDirectory
+from precedent_indexer.maintenance.backup.snapshot import Looks
 
 GRAPH = "6e0c1b0a/data_level0.bin"
 IDENTITY = Identity("a1", "2026-01-01T00:00:00Z", "sha256:1", 42, INDEX_FORMAT)

@@ -1,6 +1,6 @@
 """What a scrape would find."""
 
-from precedent_indexer.metrics import Metrics
+from precedent_indexer.observability.metrics import Metrics
 
 
 def scraped(metrics: Metrics, name: str, **labels: str) -> float:

@@ -11,13 +11,13 @@ from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
 from fakes.vector_store import FakeStore
 from fakes.workers import InlineWorkers
-from precedent_indexer.applying import Applier
+from precedent_indexer.domain.ports import Embedder, VectorStore
 from precedent_indexer.errors import IndexBroken
-from precedent_indexer.generations import IndexDirectory
-from precedent_indexer.index import OpenedIndex, Shelf, with_watermark
-from precedent_indexer.ports import Embedder, VectorStore
-from precedent_indexer.progress import Progress
-from precedent_indexer.rebuilding import Rebuilder
+from precedent_indexer.index.directory import IndexDirectory
+from precedent_indexer.index.generations import OpenedIndex, Shelf, with_watermark
+from precedent_indexer.index.watermark import Progress
+from precedent_indexer.ingest.applier import Applier
+from precedent_indexer.maintenance.rebuild import Rebuilder
 
 
 class Disk:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from fakes.chaos import CALM, Chaos
+from precedent_indexer.adapters.chroma.health import Symptoms
+from precedent_indexer.domain.ports import Identity, Vector, Vectors, Where, Writes
+from precedent_indexer.domain.row_digest import StoredImprints, of_event, of_outcome
+from precedent_indexer.domain.rows import OutcomeRecord, Row, row_metadata
 from precedent_indexer.errors import StoreUnavailable
-from precedent_indexer.imprints import StoredImprints, of_event, of_outcome
-from precedent_indexer.ports import Identity, Vector, Vectors, Where, Writes
-from precedent_indexer.records import OutcomeRecord, Row, row_metadata
-from precedent_indexer.symptoms import Symptoms
 
 
 @dataclass

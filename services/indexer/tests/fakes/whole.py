@@ -15,16 +15,16 @@ from fakes.deliveries import FakeFeed
 from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
 from fakes.workers import InlineWorkers
-from precedent_indexer.adapters.chroma_store import ChromaStore
-from precedent_indexer.applying import Applier
-from precedent_indexer.bookkeeping import Books
-from precedent_indexer.generations import IndexDirectory
-from precedent_indexer.in_hand import FILE
-from precedent_indexer.index import OpenedIndex, Shelf
-from precedent_indexer.ingest import Ingest
-from precedent_indexer.ports import ConsumerState
-from precedent_indexer.progress import Progress
-from precedent_indexer.rebuilding import Rebuilder
+from precedent_indexer.adapters.chroma.embedded import ChromaStore
+from precedent_indexer.domain.ports import ConsumerState
+from precedent_indexer.index.directory import IndexDirectory
+from precedent_indexer.index.generations import OpenedIndex, Shelf
+from precedent_indexer.index.watermark import Progress
+from precedent_indexer.ingest.applier import Applier
+from precedent_indexer.ingest.checkpoint import Books
+from precedent_indexer.ingest.crash_journal import FILE
+from precedent_indexer.ingest.supervisor import Ingest
+from precedent_indexer.maintenance.rebuild import Rebuilder
 
 _PATIENCE_S = 60
 _ACK_WAIT = 200

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from precedent_indexer.workers import Workers
+from precedent_indexer.runtime.threads import Workers
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import wire_strategies
 from fakes.making import START, decided, row, writes_of
-from precedent_indexer.adapters.chroma_store import ChromaStore
-from precedent_indexer.filters import CompiledFilter, compile_filter
-from precedent_indexer.records import Row
+from precedent_indexer.adapters.chroma.embedded import ChromaStore
+from precedent_indexer.api.filter import CompiledFilter, compile_filter
+from precedent_indexer.domain.rows import Row
 from precedent_schemas import codec
 from precedent_schemas.events import Verdict
 from precedent_schemas.questions import Filter

@@ -13,8 +13,8 @@ from fakes.deliveries import Quirk
 from fakes.indexer import FakeIndexer, InnocentBlamedError
 from fakes.log import FakeLog
 from fakes.log_model import KILLER, POISON
-from precedent_indexer import blaming, flowing, ingest
-from precedent_indexer.in_hand import ENDED_TWICE
+from precedent_indexer.ingest import pipeline, poison, supervisor
+from precedent_indexer.ingest.crash_journal import ENDED_TWICE
 from precedent_schemas.events import Deletion
 
 IDS = ("a", "b", "c", "seq-2", "seq-4")
@@ -44,9 +44,9 @@ plans = st.dictionaries(st.integers(1, 250), st.sampled_from(Doom), max_size=8)
 def _no_waiting() -> Iterator[None]:
     """Failures are retried at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ingest, "_FIRST_BACKOFF_S", 0)
-        patch.setattr(ingest, "_LAST_BACKOFF_S", 0)
-        patch.setattr(blaming, "_BETWEEN_TRIES_S", 0)
+        patch.setattr(supervisor, "_FIRST_BACKOFF_S", 0)
+        patch.setattr(supervisor, "_LAST_BACKOFF_S", 0)
+        patch.setattr(poison, "_BETWEEN_TRIES_S", 0)
         yield
 
 
@@ -113,7 +113,7 @@ def test_the_index_equals_the_log_whatever_happens(
     So do the dead letters and what deletions leave of the log, and everything is settled.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flowing, "_SAVE_EVERY_S", save_every_s)
+        patch.setattr(pipeline, "_SAVE_EVERY_S", save_every_s)
         try:
             asyncio.run(play(lambda: FakeIndexer(plan, quirks, batch_size), script))
         except InnocentBlamedError:

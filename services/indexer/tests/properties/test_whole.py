@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from fakes.whole import WholeIndexer
-from precedent_indexer import flowing, ingest, rebuilding
+from precedent_indexer.ingest import pipeline, supervisor
+from precedent_indexer.maintenance import rebuild as rebuilding
 from precedent_schemas.events import Deletion
 
 IDS = ("a", "b", "c", "d")
@@ -174,9 +175,9 @@ class Whole(RuleBasedStateMachine):
 @pytest.fixture
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failures are retried at once, and the watermark is saved at every chance."""
-    monkeypatch.setattr(ingest, "_FIRST_BACKOFF_S", 0)
-    monkeypatch.setattr(ingest, "_LAST_BACKOFF_S", 0)
-    monkeypatch.setattr(flowing, "_SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(supervisor, "_FIRST_BACKOFF_S", 0)
+    monkeypatch.setattr(supervisor, "_LAST_BACKOFF_S", 0)
+    monkeypatch.setattr(pipeline, "_SAVE_EVERY_S", -1.0)
     monkeypatch.setattr(rebuilding, "_SAVE_EVERY_S", -1.0)
 
 

@@ -1,1 +1,1 @@
-"""Doors to the outside: the bus, the store and the model runtime, each imported in one module."""
+"""Where the indexer meets what it does not own: NATS, Chroma and the model runtime."""

@@ -1,0 +1,67 @@
+"""The index in an embedded Chroma: the files of one generation in a directory, which this process has for itself."""
+
+import contextlib
+import sqlite3
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import chromadb
+import numpy as np
+from chromadb.api import ClientAPI
+from chromadb.config import Settings as ChromaSettings
+
+from precedent_indexer.adapters.chroma.writing import ChromaTables
+from precedent_indexer.errors import IndexBroken
+from precedent_indexer.runtime.file_lock import turn
+from precedent_indexer.runtime.memory import wipe_memory
+
+
+def open_client(directory: Path) -> ClientAPI:
+    """Chroma itself on the files in `directory`, which must be this process's alone."""
+    # Its traces too are off, whatever the environment says: they would take OpenTelemetry's one global provider.
+    settings = ChromaSettings(anonymized_telemetry=False, chroma_otel_granularity=None, allow_reset=False)
+    return chromadb.PersistentClient(str(directory), settings=settings)
+
+
+def _write_ahead(directory: Path) -> None:
+    """Let Chroma's database keep a write-ahead log, for good: a commit then syncs once instead of several times."""
+    with contextlib.closing(sqlite3.connect(directory / "chroma.sqlite3")) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+
+
+class ChromaStore(ChromaTables):
+    """One generation of the index."""
+
+    @classmethod
+    def open(cls, directory: Path) -> "ChromaStore":
+        """Open or make the Chroma files in `directory`.
+
+        Raises:
+            IndexBroken: they are there and cannot be read.
+        """
+        wipe_memory()
+        try:
+            _write_ahead(directory)
+            store = cls(open_client(directory), turn=partial(turn, directory))
+            store.identity()
+            store.probe()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # Chroma raises of many kinds over broken files, a panic of its core among them
+            raise IndexBroken(f"the index in {directory} cannot be opened: {type(error).__name__}") from error
+        return store
+
+    def probe(self) -> None:
+        """Ask every collection for its nearest neighbours once: a broken segment shows itself here, not in use."""
+        for one in self._client.list_collections():
+            collection = self._client.get_collection(one.name, embedding_function=None)
+            found: Any = collection.get(limit=1, include=["embeddings"])["embeddings"]
+            if len(found):
+                collection.query(query_embeddings=np.asarray(found, dtype=np.float32), n_results=1, include=[])
+
+    def close(self) -> None:
+        """Let go of the files; whatever is asked of it afterwards fails."""
+        super().close()
+        with contextlib.suppress(Exception):  # nothing is buffered: what was written is durable already
+            self._client.close()  # type: ignore[attr-defined] # the interface lacks what the client has

@@ -1,0 +1,71 @@
+"""Is a Chroma directory sound? Asked in every way that a question is, of every collection, here and there in it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from precedent_indexer.adapters.chroma.embedded import open_client
+from precedent_indexer.adapters.chroma.server import ChromaServer
+from precedent_indexer.errors import IndexBroken
+
+_PLACES: Final = 20
+"""Evenly spaced parts of a collection that are looked at."""
+_ROWS: Final = 50
+"""Rows of one part."""
+_NEAR: Final = 10
+
+
+def probe_files(generation: Path, expect: Callable[[int], None]) -> None:
+    """Read, count and search the Chroma files in `generation`; `expect` is told of how many rows, before it looks.
+
+    It may end the process, or never return: where a segment is broken, Chroma's core may read what is not there.
+
+    Raises:
+        IndexBroken: something fails, or contradicts itself; the message holds nothing of any event.
+    """
+    try:
+        collections = open_client(generation).list_collections()
+        expect(sum(one.count() for one in collections))
+        for one in collections:
+            _probe_collection(one)
+    except IndexBroken:
+        raise
+    except BaseException as error:  # Chroma raises of many kinds over broken files, a panic of its core among them
+        raise IndexBroken(f"it cannot be read: {type(error).__name__}") from error
+
+
+def probe_server(server: ChromaServer, generation: str) -> str | None:
+    """What is wrong with a generation in a server; None where nothing is. Blocks.
+
+    Raises:
+        StoreUnavailable: the server does not answer, which says nothing of the generation.
+    """
+    if generation not in server.generations():
+        return "the server does not have it any more"
+    try:
+        for collection in server.tables(generation):
+            _probe_collection(collection)
+    except IndexBroken as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 -- whatever its client raises over a broken segment
+        server.generations()
+        return f"it cannot be read: {type(error).__name__}"
+    return None
+
+
+def _probe_collection(collection: Any) -> None:  # noqa: ANN401 -- Chroma's answers are loosely typed dictionaries
+    count = collection.count()
+    lost = looked_at = 0
+    for start in range(0, count, max(_ROWS, count // _PLACES)):
+        got = collection.get(limit=_ROWS, offset=start, include=["embeddings", "metadatas", "documents"])
+        ids, vectors = got["ids"], got["embeddings"]
+        if len(ids) != min(_ROWS, count - start) or len(vectors) != len(ids):
+            raise IndexBroken(
+                f"{collection.name} counts {count} rows, but {len(ids)} and {len(vectors)} are at {start}"
+            )
+        near = collection.query(query_embeddings=vectors, n_results=min(_NEAR, count), include=["distances"])["ids"]
+        # Rows that are looked up by id alone all have the same vector.
+        lost += sum(one not in found for one, found in zip(ids, near, strict=True)) if vectors.shape[1] > 1 else 0
+        looked_at += len(ids)
+    if 2 * lost > looked_at:
+        raise IndexBroken(f"{lost} of {looked_at} rows of {collection.name} are not found by their own vectors")

@@ -1,0 +1,247 @@
+"""One generation of the index in Chroma, read: the same wherever Chroma runs.
+
+Each collection of events is a Chroma collection of the same name behind the store's prefix; `<name>.outcomes` beside it
+holds the latest outcome of every event id, also of events that are still to come; `precedent.identity` says what the
+index is.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+import numpy as np
+from chromadb.api import ClientAPI
+from chromadb.api.models.Collection import Collection
+from chromadb.errors import NotFoundError
+
+from precedent_indexer.adapters.chroma.faults import Doings
+from precedent_indexer.adapters.chroma.health import Symptoms
+from precedent_indexer.adapters.chroma.row_digest import read_imprints
+from precedent_indexer.domain.ports import Identity, Vector, Vectors, Where
+from precedent_indexer.domain.row_digest import StoredImprints
+from precedent_indexer.domain.rows import OutcomeRecord, Row, read_outcome, read_row
+from precedent_indexer.runtime.rwlock import Gate
+
+IDENTITY: Final = "precedent.identity"
+OUTCOMES_SUFFIX: Final = ".outcomes"
+READ_ROWS: Final = 1_000
+"""Ids of one read; SQLite takes some tens of thousands of parameters."""
+_LIST_COLLECTIONS: Final = 500
+"""Collections of one listing: a server need not name all of them at once."""
+
+
+class ChromaReads:
+    """What is read of one generation."""
+
+    def __init__(
+        self,
+        client: ClientAPI,
+        prefix: str = "",
+        turn: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
+        """Of what the client shows, one generation.
+
+        Args:
+            client: Chroma.
+            prefix: of the names of its collections, where others lie beside them.
+            turn: inside of what it makes, nobody else relies on the files as they are.
+        """
+        self._client = client
+        self._prefix = prefix
+        self._open: dict[str, Collection] = {}
+        self._gate = Gate()
+        self._doings = Doings(turn)
+
+    @property
+    def symptoms(self) -> Symptoms:
+        """How it has been."""
+        return self._doings.symptoms
+
+    def identity(self) -> Identity | None:
+        """What the index knows of itself; None in an empty directory."""
+        with self._doings.doing("read the index's identity"):
+            collection = self._find(IDENTITY)
+            if collection is None:
+                return None
+            found = collection.get(ids=[IDENTITY], include=["metadatas"])["metadatas"]
+        if not found:
+            return None
+        values: Any = found[0]
+        return Identity(**{name: values[name] for name in Identity.__slots__ if name in values})
+
+    def collections(self) -> list[str]:
+        """Names of the collections that exist, sorted."""
+        with self._doings.doing("list collections"):
+            return sorted(name for name in self._names() if "." not in name)
+
+    def places(self) -> list[str]:
+        """Names that count against the cap: collections, and those that have outcomes alone so far."""
+        with self._doings.doing("list collections"):
+            return sorted({name.removesuffix(OUTCOMES_SUFFIX) for name in self._names() if name != IDENTITY})
+
+    def exists(self, collection: str) -> bool:
+        """Whether it exists; cheap, since what exists stays."""
+        with self._doings.doing(f"find collection {collection}"):
+            return self._find(collection) is not None
+
+    def count(self, collection: str) -> int:
+        """Events in it."""
+        with self._doings.doing(f"count collection {collection}"):
+            found = self._find(collection)
+            return found.count() if found else 0
+
+    def rows(self, collection: str, ids: Sequence[str]) -> dict[str, Row]:
+        """Those of `ids` that are there."""
+        found: dict[str, Row] = {}
+        with self._gate.reading(), self._doings.doing(f"read collection {collection}"):
+            events = self._find(collection)
+            if events is None:
+                return found
+            for part in parts(ids, READ_ROWS):
+                got: Any = events.get(ids=part, include=["metadatas", "documents"])
+                found |= {row.event.id: row for row in _read_rows(got)}
+        return found
+
+    def vector(self, collection: str, event_id: str) -> Vector | None:
+        """The stored vector of one event."""
+        with self._gate.reading(), self._doings.doing(f"read collection {collection}"):
+            events = self._find(collection)
+            got: Any = events.get(ids=[event_id], include=["embeddings"])["embeddings"] if events else ()
+            return np.asarray(got[0], dtype=np.float32) if len(got) else None
+
+    def outcomes(self, collection: str, ids: Sequence[str]) -> dict[str, OutcomeRecord]:
+        """The latest outcomes of those of `ids` that have one."""
+        found: dict[str, OutcomeRecord] = {}
+        with self._doings.doing(f"read the outcomes of {collection}"):
+            companion = self._find(collection + OUTCOMES_SUFFIX)
+            if companion is None:
+                return found
+            for part in parts(ids, READ_ROWS):
+                got: Any = companion.get(ids=part, include=["metadatas"])
+                for event_id, metadata in zip(got["ids"], got["metadatas"], strict=True):
+                    record = read_outcome(metadata)
+                    if record is not None:
+                        found[event_id] = record
+        return found
+
+    def older(self, collection: str, seq: int, limit: int) -> tuple[list[Row], list[str]]:
+        """Rows below `seq`, and ids whose outcome is below it; at most `limit` of each."""
+        with self._gate.reading(), self._doings.doing(f"look for old events of {collection}"):
+            events, companion = self._find(collection), self._find(collection + OUTCOMES_SUFFIX)
+            old, decided = Where({"seq": {"$lt": seq}}), Where({"outcome_seq": {"$lt": seq}})
+            rows = events and events.get(limit=limit, include=["metadatas", "documents"], **narrowed(old))
+            outcomes = companion and companion.get(limit=limit, include=[], **narrowed(decided))
+            return _read_rows(rows) if rows else [], list(outcomes["ids"]) if outcomes else []
+
+    def nearest(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[Row, float]]:
+        """Up to `n` rows nearest to `vector` with their cosine similarity, best first."""
+        with self._gate.reading(), self._doings.doing(f"search collection {collection}"):
+            events = self._find(collection)
+            if events is None:
+                return []
+            answer: Any = events.query(
+                query_embeddings=np.stack([vector]),
+                n_results=n,
+                include=["metadatas", "documents", "distances"],
+                **narrowed(where),
+            )
+        rows = zip(answer["metadatas"][0], answer["documents"][0], answer["distances"][0], strict=True)
+        found = [(read_row(metadata, document), _similarity(distance)) for metadata, document, distance in rows]
+        return sorted(found, key=lambda pair: -pair[1])
+
+    def nearest_ids(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[str, float]]:
+        """The same with ids alone."""
+        with self._gate.reading(), self._doings.doing(f"search collection {collection}"):
+            events = self._find(collection)
+            if events is None:
+                return []
+            answer: Any = events.query(
+                query_embeddings=np.stack([vector]), n_results=n, include=["distances"], **narrowed(where)
+            )
+        pairs = zip(answer["ids"][0], answer["distances"][0], strict=True)
+        return sorted(((event_id, _similarity(distance)) for event_id, distance in pairs), key=lambda pair: -pair[1])
+
+    def vectors(self, collection: str, where: Where | None, limit: int | None) -> tuple[list[str], Vectors]:
+        """Ids and vectors of every row that `where` lets pass, at most `limit`."""
+        with self._gate.reading(), self._doings.doing(f"scan collection {collection}"):
+            events = self._find(collection)
+            if events is None:
+                return [], np.empty((0, 0), dtype=np.float32)
+            got: Any = events.get(include=["embeddings"], limit=limit, **narrowed(where))
+            return got["ids"], np.asarray(got["embeddings"], dtype=np.float32)
+
+    def window(self, collection: str, first_seq: int, last_seq: int, where: Where | None) -> list[Row]:
+        """The rows with sequences from `first_seq` to `last_seq` that `where` lets pass, sorted."""
+        clauses: list[Any] = [{"seq": {"$gte": first_seq}}, {"seq": {"$lte": last_seq}}]
+        if where is not None and where.metadata is not None:
+            clauses.append(where.metadata)
+        within = Where({"$and": clauses}, where.contains if where else None)
+        with self._gate.reading(), self._doings.doing(f"list collection {collection}"):
+            events = self._find(collection)
+            if events is None:
+                return []
+            got = events.get(include=["metadatas", "documents"], **narrowed(within))
+            return sorted(_read_rows(got), key=lambda row: row.seq)
+
+    def ids(self, collection: str) -> list[str]:
+        """Every id that has an event or an outcome."""
+        with self._gate.reading(), self._doings.doing(f"list the ids of {collection}"):
+            found = (self._find(collection), self._find(collection + OUTCOMES_SUFFIX))
+            return list({one for held in found if held for one in held.get(include=[])["ids"]})
+
+    def imprints(self, collection: str, ids: Sequence[str]) -> dict[str, StoredImprints]:
+        """What is stored of those of `ids` that have an event or an outcome."""
+        with self._gate.reading(), self._doings.doing(f"read collection {collection}"):
+            return read_imprints(self._find(collection), self._find(collection + OUTCOMES_SUFFIX), ids)
+
+    def close(self) -> None:
+        """Let go; whatever is asked of it afterwards fails."""
+        self._doings.end()
+        self._open.clear()
+
+    def _names(self) -> list[str]:
+        """What lies under this store's prefix, without it."""
+        names = collection_names(self._client)
+        return [name.removeprefix(self._prefix) for name in names if name.startswith(self._prefix)]
+
+    def _find(self, name: str) -> Collection | None:
+        if name not in self._open:
+            try:
+                self._open[name] = self._client.get_collection(self._prefix + name, embedding_function=None)
+            except NotFoundError:
+                return None
+        return self._open[name]
+
+
+def collection_names(client: ClientAPI) -> list[str]:
+    """Every collection that there is."""
+    names: list[str] = []
+    while found := client.list_collections(limit=_LIST_COLLECTIONS, offset=len(names)):
+        names += [one.name for one in found]
+    return names
+
+
+def narrowed(where: Where | None) -> dict[str, Any]:
+    """Arguments that narrow a read or a query."""
+    arguments: dict[str, Any] = {}
+    if where is not None and where.metadata is not None:
+        arguments["where"] = where.metadata
+    if where is not None and where.contains is not None:
+        arguments["where_document"] = {"$contains": where.contains}
+    return arguments
+
+
+def parts(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    """`items` in lists of at most `size`."""
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])
+
+
+def _read_rows(got: Any) -> list[Row]:  # noqa: ANN401 -- Chroma's answer is a loosely typed dictionary
+    return [read_row(metadata, document) for metadata, document in zip(got["metadatas"], got["documents"], strict=True)]
+
+
+def _similarity(distance: float) -> float:
+    # Six digits: beyond them lies the displacement that keeps equal texts apart.
+    return max(-1.0, min(1.0, round(1.0 - float(distance), 6)))

@@ -1,0 +1,50 @@
+"""What Chroma holds of some ids, without parsing any of it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from precedent_indexer.domain.row_digest import StoredImprints, stored_event, stored_outcome
+
+
+def read_imprints(events: Any, companion: Any, ids: Sequence[str]) -> dict[str, StoredImprints]:  # noqa: ANN401 -- Chroma's collections
+    """Imprints of those of `ids` that have a row or an outcome; either collection may not be there (None)."""
+    kept = {}
+    if companion is not None:
+        got = companion.get(ids=list(ids), include=["metadatas"])
+        kept = {
+            event_id: stored_outcome(metadata or {})
+            for event_id, metadata in zip(got["ids"], got["metadatas"], strict=True)
+        }
+    found = {event_id: StoredImprints(kept=outcome) for event_id, outcome in kept.items()}
+    if events is None:
+        return found
+    got = events.get(ids=list(ids), include=["metadatas", "documents"])
+    having = _having_vectors(events, got["ids"])
+    for event_id, metadata, document in zip(got["ids"], got["metadatas"], got["documents"], strict=True):
+        found[event_id] = StoredImprints(
+            event=stored_event(metadata or {}, document),
+            shown=stored_outcome(metadata or {}),
+            kept=kept.get(event_id),
+            has_vector=event_id in having,
+        )
+    return found
+
+
+def _having_vectors(events: Any, ids: Sequence[str]) -> set[str]:  # noqa: ANN401 -- as above
+    """Those of `ids` whose vector can be read: one that cannot fails the whole read, so it is looked for by halves."""
+    if not ids:
+        return set()
+    try:
+        got = events.get(ids=list(ids), include=["embeddings"])
+    except Exception:  # noqa: BLE001 -- Chroma raises of many kinds over a row without its vector
+        if len(ids) == 1:
+            return set()
+        half = len(ids) // 2
+        return _having_vectors(events, ids[:half]) | _having_vectors(events, ids[half:])
+    return {
+        event_id
+        for event_id, vector in zip(got["ids"], got["embeddings"], strict=True)
+        if vector is not None and np.isfinite(vector).all() and np.any(vector)
+    }

@@ -1,0 +1,175 @@
+"""The index in a Chroma server that several replicas share; one of them writes, by a lease."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import chromadb
+import numpy as np
+import structlog
+from chromadb.api import ClientAPI
+from chromadb.api.models.Collection import Collection
+from chromadb.config import Settings as ChromaSettings
+from chromadb.errors import NotFoundError
+
+from precedent_indexer.adapters.chroma.faults import Doings
+from precedent_indexer.adapters.chroma.reading import READ_ROWS, collection_names, narrowed, parts
+from precedent_indexer.adapters.chroma.writer_registry import ChromaBooks
+from precedent_indexer.adapters.chroma.writing import ChromaTables
+from precedent_indexer.domain.ports import Identity, Vectors, Where
+from precedent_indexer.domain.rows import Row
+from precedent_indexer.domain.writers import Fence
+from precedent_indexer.errors import StartRefused, StoreUnavailable
+from precedent_indexer.settings import Settings, without_secrets
+
+log = structlog.get_logger(__name__)
+
+REQUEST_TIMEOUT_S: Final = 30.0
+"""Seconds that a request may take; Chroma's client would wait for ever."""
+_BETWEEN_TRIES_S: Final = 0.5
+_CONFESSIONS: Final = 10
+_LOOK_AGAIN_S: Final = 0.05
+PREFIX: Final = "generation-"
+
+
+class ServedStore(ChromaTables):
+    """One generation of the index in the server."""
+
+    def __init__(self, client: ClientAPI, books: ChromaBooks, generation: str, fence: Fence | None) -> None:
+        """`fence` of the replica that writes; None for one that only reads."""
+        super().__init__(client, f"{generation}.")
+        self._generation = generation
+        self._books = books
+        self._fence = fence
+
+    def identity(self) -> Identity | None:
+        """What the index knows of itself; None in an empty generation."""
+        return self._books.read().identities.get(self._generation)
+
+    def set_identity(self, identity: Identity) -> None:
+        """Durable when it returns."""
+        with self._doings.doing("write the index's identity"), self._sending():
+            self._books.keep_identity(self._fence.token if self._fence else 0, self._generation, identity)
+
+    def rows(self, collection: str, ids: Sequence[str]) -> dict[str, Row]:
+        """Those of `ids` that are there."""
+        found = super().rows(collection, ids)
+        missing = [one for one in ids if one not in found]
+        if missing and self._fence is None:
+            # A row that another process revises is removed and added: not here now says little.
+            time.sleep(_LOOK_AGAIN_S)
+            found |= super().rows(collection, missing)
+        return found
+
+    def vectors(self, collection: str, where: Where | None, limit: int | None) -> tuple[list[str], Vectors]:
+        """Ids and vectors of every row that `where` lets pass, at most `limit`."""
+        with self._doings.doing(f"scan collection {collection}"):
+            events = self._find(collection)
+            # Ids first: a page that is found by its number shifts when rows come and go.
+            wanted = events.get(include=[], limit=limit, **narrowed(where))["ids"] if events is not None else []
+            ids: list[str] = []
+            found = []
+            for part in parts(wanted, READ_ROWS):
+                got: Any = events.get(ids=part, include=["embeddings"]) if events is not None else {}
+                ids += got["ids"]
+                found.append(np.asarray(got["embeddings"], dtype=np.float32))
+            return ids, np.concatenate(found) if ids else np.empty((0, 0), dtype=np.float32)
+
+    @contextlib.contextmanager
+    def _sending(self) -> Iterator[None]:
+        if self._fence is None:
+            raise StoreUnavailable("another replica writes the index")
+        self._fence.check()
+        try:
+            yield
+        finally:
+            if not self._fence.holds:
+                self._confess(self._fence.token)
+        self._fence.check()
+
+    def _confess(self, token: int) -> None:
+        """A request has ended after the lease: nobody knows what another has written meanwhile, so it must look."""
+        for _ in range(_CONFESSIONS):
+            try:
+                self._books.set_late(token, late=True)
+            except StoreUnavailable:
+                time.sleep(_BETWEEN_TRIES_S)
+            else:
+                log.warning("late_write", token=token, generation=self._generation)
+                return
+        log.error("late_write_not_noted", token=token, remedy="run `precedent-indexer verify --repair`")
+
+
+class ChromaServer:
+    """The server: generations of the index, and its books."""
+
+    def __init__(self, client: ClientAPI) -> None:
+        self._client = client
+        self._doings = Doings()
+        self.books = ChromaBooks(client)
+
+    @classmethod
+    def connect(cls, settings: Settings) -> "ChromaServer":
+        """Connect, trying until `precedent_start_timeout_s` is over; blocks.
+
+        Raises:
+            StartRefused: the address is none, or no server answers there.
+        """
+        url = settings.precedent_chroma_url or ""
+        address = urlsplit(url)
+        if address.scheme not in {"http", "https"} or not address.hostname or "@" in url or address.path.strip("/"):
+            raise StartRefused(
+                f"PRECEDENT_CHROMA_URL is {without_secrets(url)!r}: give http(s)://host:port; a token goes into "
+                "PRECEDENT_CHROMA_TOKEN"
+            )
+        token = settings.precedent_chroma_token
+        deadline = time.monotonic() + settings.precedent_start_timeout_s
+        while True:
+            try:
+                client = chromadb.HttpClient(
+                    address.hostname,
+                    address.port or (443 if address.scheme == "https" else 8000),
+                    ssl=address.scheme == "https",
+                    headers={"Authorization": f"Bearer {token.get_secret_value()}"} if token else None,
+                    settings=ChromaSettings(anonymized_telemetry=False, chroma_otel_granularity=None),
+                )
+            except Exception as error:  # whatever the client raises where it cannot connect
+                if time.monotonic() >= deadline:
+                    raise StartRefused(
+                        f"no Chroma server answers at PRECEDENT_CHROMA_URL={without_secrets(url)} "
+                        f"({type(error).__name__}): start it, or give its address"
+                    ) from error
+                time.sleep(_BETWEEN_TRIES_S)
+            else:
+                _bound_requests(client)
+                return cls(client)
+
+    def open(self, generation: str, fence: Fence | None = None) -> ServedStore:
+        """One generation; nothing is made before it is written."""
+        return ServedStore(self._client, self.books, generation, fence)
+
+    def generations(self) -> list[str]:
+        """Names of those that have collections, or an identity."""
+        with self._doings.doing("list collections"):
+            names = {name.partition(".")[0] for name in collection_names(self._client)}
+        return sorted(name for name in names if name.startswith(PREFIX))
+
+    def tables(self, generation: str) -> list[Collection]:
+        """Chroma's own collections of a generation."""
+        names = [name for name in collection_names(self._client) if name.startswith(f"{generation}.")]
+        return [self._client.get_collection(name, embedding_function=None) for name in names]
+
+    def drop(self, generation: str) -> None:
+        """Remove a generation."""
+        with self._doings.doing("remove a generation"):
+            for name in collection_names(self._client):
+                if name.startswith(f"{generation}."):
+                    with contextlib.suppress(NotFoundError):
+                        self._client.delete_collection(name)
+        self.books.forget(generation)
+
+
+def _bound_requests(client: Any) -> None:  # noqa: ANN401 -- the interface does not show its session
+    client._server._session.timeout = REQUEST_TIMEOUT_S  # noqa: SLF001 -- there is no setting for it

@@ -1,0 +1,106 @@
+"""What a Chroma server knows of the index that several replicas share: which generation is in use, how far each is.
+
+Chroma compares nothing before it writes, so a writer that is late must never overwrite what another has written: each
+writes rows of its own token alone, and of several rows about one thing the one with the highest token counts.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, Final
+
+from chromadb.api import ClientAPI
+from chromadb.api.models.Collection import Collection
+from chromadb.errors import NotFoundError
+
+from precedent_indexer.adapters.chroma.faults import Doings
+from precedent_indexer.adapters.chroma.writing import points
+from precedent_indexer.domain.ports import Identity
+from precedent_indexer.domain.writers import Account, Tenure
+
+COLLECTION: Final = "precedent.books"
+_CURRENT: Final = "current"
+_IDENTITY: Final = "identity"
+_TENURE: Final = "tenure"
+
+
+class ChromaBooks:
+    """The books of one Chroma server."""
+
+    def __init__(self, client: ClientAPI) -> None:
+        self._client = client
+        self._collection: Collection | None = None
+        self._doings = Doings()
+
+    def read(self) -> Account:
+        """What they say, all of one moment."""
+        with self._using("read the books of the index") as collection:
+            found: Any = collection.get(include=["metadatas"])["metadatas"] if collection is not None else []
+        rows = sorted(found, key=lambda row: row["token"])
+        identities = {row["generation"]: _identity(row) for row in rows if row["what"] == _IDENTITY}
+        current = [row["generation"] for row in rows if row["what"] == _CURRENT]
+        tenures = [
+            Tenure(row["token"], row["since"], row["ended"], row["late"]) for row in rows if row["what"] == _TENURE
+        ]
+        return Account(current[-1] if current else None, identities, tenures)
+
+    def use(self, token: int, generation: str) -> None:
+        """Take a generation into use, in one step."""
+        self._put(_CURRENT, f"{_CURRENT}.{token}", token, generation=generation)
+
+    def keep_identity(self, token: int, generation: str, identity: Identity) -> None:
+        """Durable when it returns."""
+        values = {name: getattr(identity, name) for name in Identity.__slots__}
+        self._put(_IDENTITY, f"{_IDENTITY}.{generation}.{token}", token, generation=generation, **values)
+
+    def forget(self, generation: str) -> None:
+        """A generation is no more."""
+        with self._using("write the books of the index") as collection:
+            if collection is not None:
+                collection.delete(where={"$and": [{"what": _IDENTITY}, {"generation": generation}]})
+
+    def forget_writers(self, before: int) -> None:
+        """Those with a token below `before` are long gone, and what they said was said again since."""
+        earlier: Any = {"token": {"$lt": before}}
+        with self._using("write the books of the index") as collection:
+            if collection is not None:
+                collection.delete(where=earlier)
+
+    def keep_tenure(self, tenure: Tenure) -> None:
+        """Durable when it returns."""
+        values = asdict(tenure)
+        self._put(_TENURE, f"{_TENURE}.{tenure.token}", values.pop("token"), **values)
+
+    def set_late(self, token: int, *, late: bool) -> None:
+        """Note whether the writer with this token may have finished a request after its time."""
+        with self._using("write the books of the index") as collection:
+            if collection is not None:
+                # Only this: nothing else of the row is touched, whatever it is by now.
+                collection.update(ids=[f"{_TENURE}.{token}"], metadatas=[{"late": late}])
+
+    @contextlib.contextmanager
+    def _using(self, what: str, *, make: bool = False) -> Iterator[Collection | None]:
+        with self._doings.doing(what):
+            if self._collection is None and make:
+                self._collection = self._client.create_collection(
+                    COLLECTION, embedding_function=None, get_or_create=True
+                )
+            elif self._collection is None:
+                with contextlib.suppress(NotFoundError):
+                    self._collection = self._client.get_collection(COLLECTION, embedding_function=None)
+            try:
+                yield self._collection
+            except NotFoundError:
+                # The server lost its data: another collection may be there by now.
+                self._collection = None
+                raise
+
+    def _put(self, what: str, row: str, token: int, **values: object) -> None:
+        metadata: Any = {"what": what, "token": token, **values}
+        with self._using("write the books of the index", make=True) as collection:
+            if collection is not None:
+                collection.upsert(ids=[row], embeddings=points(1), metadatas=[metadata])
+
+
+def _identity(row: Any) -> Identity:  # noqa: ANN401 -- Chroma's metadata
+    return Identity(**{name: row[name] for name in Identity.__slots__ if name in row})

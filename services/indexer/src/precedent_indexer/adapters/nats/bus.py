@@ -1,0 +1,393 @@
+"""The door to NATS: one connection, its requests, subscriptions and service, in the indexer's own words.
+
+Everything above works with `Packet`s and dictionaries of the JetStream API, so that a trap of the client library
+has one place to be met in.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import nats.errors
+import nats.micro
+import structlog
+from nats.aio.msg import Msg
+from nats.micro.request import Request
+from nats.micro.service import EndpointStats, ServiceConfig
+
+from precedent_indexer import __version__
+from precedent_indexer.adapters.nats.client import TolerantClient
+from precedent_indexer.adapters.nats.connect import Admission, cannot_be_heard
+from precedent_indexer.adapters.nats.denials import Denials
+from precedent_indexer.domain.ports import Packet, Tally
+from precedent_indexer.errors import BusUnavailable, JetStreamRefused, NotPermitted
+from precedent_indexer.settings import Settings
+from precedent_schemas.catalogue import Endpoint
+from precedent_schemas.subjects import QUEUE_GROUP, SERVICE
+
+log = structlog.get_logger(__name__)
+
+API_TIMEOUT_S: Final = 5.0
+"""Seconds that one request to JetStream may take."""
+HOST_KEY: Final = "host"
+"""Key of the service's metadata that names the host, which is the pod or the container, that an instance runs on."""
+_CLOSE_TIMEOUT_S: Final = 2.0
+_NOBODY_LISTENS: Final = "503"
+_DISCOVERY: Final = ("PING", "INFO", "STATS")
+
+
+PacketHandler = Callable[[Packet], Awaitable[None]]
+QuestionHandler = Callable[[Endpoint, Packet, Tally], Awaitable[None]]
+
+
+class Bus:
+    """One connection to NATS that reconnects for ever."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.instance = secrets.token_hex(8)
+        """Names this process to others on the bus."""
+        self._client = TolerantClient()
+        self._admission = Admission(self._client, settings)
+        self._denials = Denials(settings.nats_inbox_prefix)
+        self._service: nats.micro.service.Service | None = None
+        self._tallies: dict[str, Tally] = {}
+        self._connected = False
+        self._closing = False
+        self._leaving: asyncio.Future[None] | None = None
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done once the connection is closed for good."""
+        self._raw_prefix = ""
+        self._raw_count = 0
+        self._raw_answers: dict[str, _Answers] = {}
+        self.on_reconnect: list[Callable[[], None]] = []
+
+    @classmethod
+    async def connect(cls, settings: Settings, name: str) -> "Bus":
+        """Connect, trying until `precedent_start_timeout_s` is over.
+
+        Raises:
+            StartRefused: no server was reached, or it refused us; the message says which server and why.
+        """
+        bus = cls(settings)
+        await bus._admission.connect(
+            name,
+            error_cb=bus._on_error,
+            disconnected_cb=bus._on_disconnect,
+            reconnected_cb=bus._on_reconnect,
+            closed_cb=bus._on_close,
+        )
+        bus._connected = True
+        try:
+            # A denied subscription looks like a good one until every request times out: find out now.
+            unsubscribe = await bus.subscribe(bus.new_inbox(), _ignore)
+            await unsubscribe()
+        except NotPermitted as error:
+            await bus.close()
+            raise cannot_be_heard(error, settings) from error
+        return bus
+
+    async def _on_error(self, error: Exception) -> None:
+        if self._denials.take(error):
+            return
+        if not self._closing:
+            # Only the library's own words: others may quote a message.
+            detail = str(error)[:200] if isinstance(error, nats.errors.Error) else ""
+            log.warning("nats_error", error=type(error).__name__, detail=detail)
+        self._admission.take(error)
+        if self._connected and self._admission.is_refused and not self._closing:
+            self._closing = True
+            log.error("nats_refused", detail=str(self._admission.failure(error)))
+            # From a task of its own: this one is the library's, which a close cancels.
+            self._leaving = asyncio.ensure_future(self._client.close())
+
+    async def _on_disconnect(self) -> None:
+        if not self._closing:
+            log.warning("nats_disconnected")
+
+    async def _on_reconnect(self) -> None:
+        log.info("nats_reconnected")
+        self._admission.granted()
+        for hook in self.on_reconnect:
+            hook()
+
+    async def _on_close(self) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the server has refused us since we were first connected: then the connection ends."""
+        return self._admission.is_refused
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes of headers and payload that the server takes in one message."""
+        return self._client.max_payload
+
+    def new_inbox(self) -> str:
+        """A fresh reply subject."""
+        return self._client.new_inbox()
+
+    async def publish(self, subject: str, data: bytes = b"", *, reply: str = "") -> None:
+        """Send without waiting; buffered while disconnected.
+
+        Raises:
+            BusUnavailable: the connection is closed, or its buffer is full.
+        """
+        try:
+            await self._client.publish(subject, data, reply=reply)
+        except nats.errors.Error as error:
+            raise BusUnavailable(f"cannot send on {subject}: {type(error).__name__}") from error
+
+    async def request(
+        self,
+        subject: str,
+        data: bytes = b"",
+        *,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = API_TIMEOUT_S,
+    ) -> Packet:
+        """Send and wait for the answer.
+
+        Raises:
+            BusUnavailable: nobody answered in time, or nobody listens.
+            NotPermitted: we may not ask there.
+        """
+        try:
+            asking = self._client.request(subject, data, timeout=timeout_s, headers=headers)
+            answer = await self._denials.unless_denied(subject, asking)
+        except (TimeoutError, nats.errors.Error) as error:
+            raise BusUnavailable(f"no answer on {subject}: {type(error).__name__}") from error
+        return _packet(answer)
+
+    async def request_raw(self, subject: str, data: bytes) -> Packet:
+        """As `request`, for answers that are somebody's messages: their headers mean nothing to the connection.
+
+        The library takes a header `Status: 503` of any answer for "nobody listens", and a publisher may send one.
+
+        Raises:
+            BusUnavailable: nobody answered in time.
+            NotPermitted: we may not ask there.
+        """
+        return (await self.request_many(subject, data, lambda _answer: True))[0]
+
+    async def request_many(self, subject: str, data: bytes, is_last: Callable[[Packet], bool]) -> list[Packet]:
+        """As `request_raw`, for a request with several answers, up to the one that `is_last`.
+
+        Raises:
+            BusUnavailable: they did not all come in time.
+            NotPermitted: we may not ask there.
+        """
+        if not self._raw_prefix:
+            self._raw_prefix = self.new_inbox()
+            await self.subscribe(f"{self._raw_prefix}.*", self._take_raw)
+        self._raw_count += 1
+        reply = f"{self._raw_prefix}.{self._raw_count}"
+        answers = self._raw_answers[reply] = _Answers(is_last)
+
+        async def ask() -> list[Packet]:
+            await self.publish(subject, data, reply=reply)
+            async with asyncio.timeout(API_TIMEOUT_S):
+                await answers.complete.wait()
+            return answers.packets
+
+        try:
+            return await self._denials.unless_denied(subject, ask())
+        except TimeoutError as error:
+            raise BusUnavailable(f"no answer on {subject}: timeout") from error
+        finally:
+            del self._raw_answers[reply]
+
+    async def _take_raw(self, packet: Packet) -> None:
+        answers = self._raw_answers.get(packet.subject)
+        if answers is not None and not answers.complete.is_set():
+            answers.packets.append(packet)
+            if answers.is_last(packet):
+                answers.complete.set()
+
+    async def api(self, verb: str, body: object = None) -> dict[str, Any]:
+        """One request to the JetStream API, such as `STREAM.INFO.<name>`.
+
+        Raises:
+            BusUnavailable: JetStream does not answer.
+            JetStreamRefused: it answers with an error.
+        """
+        payload = b"" if body is None else json.dumps(body).encode()
+        answer = json.loads((await self.request(f"$JS.API.{verb}", payload)).data)
+        _raise_refusal(verb, answer)
+        found: dict[str, Any] = answer
+        return found
+
+    async def publish_to_stream(self, subject: str, data: bytes, headers: dict[str, str]) -> int:
+        """Store a message; its sequence once the stream has it."""
+        return (await self.publish_once(subject, data, headers))[0]
+
+    async def publish_once(self, subject: str, data: bytes, headers: dict[str, str]) -> tuple[int, bool]:
+        """Store a message; its sequence, and whether the stream had one with its message id already.
+
+        Raises:
+            BusUnavailable: no acknowledgement came; it may be stored nevertheless.
+            JetStreamRefused: the stream refused it.
+        """
+        answer = json.loads((await self.request(subject, data, headers=headers)).data)
+        _raise_refusal(subject, answer)
+        return int(answer["seq"]), bool(answer.get("duplicate", False))
+
+    async def subscribe(self, subject: str, handler: PacketHandler) -> Callable[[], Awaitable[None]]:
+        """Hand every message on `subject` to `handler`, one at a time; the result unsubscribes.
+
+        Raises:
+            NotPermitted: we may not listen there.
+        """
+
+        async def hand_over(message: Msg) -> None:
+            await handler(_packet(message))
+
+        self._denials.forget(subject)
+        subscription = await self._client.subscribe(subject, cb=hand_over)
+        await self._settle()
+        self._denials.check_heard(subject)
+
+        async def unsubscribe() -> None:
+            if not self._client.is_closed:
+                await subscription.unsubscribe()
+
+        return unsubscribe
+
+    async def _settle(self) -> None:
+        """Return when the server has taken in what was sent before, and has complained of it where it does."""
+        await self._client.flush()
+
+    async def ping_services(self, name: str, wait_s: float) -> list[dict[str, Any]]:
+        """The PING replies of service `name` that come within `wait_s` seconds; where nobody listens, none at once."""
+        answers: list[dict[str, Any]] = []
+        nobody = asyncio.Event()
+
+        async def collect(packet: Packet) -> None:
+            if packet.data:
+                answers.append(json.loads(packet.data))
+            elif packet.headers.get("Status") == _NOBODY_LISTENS:
+                nobody.set()
+
+        async def wait() -> None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await nobody.wait()
+
+        inbox = self.new_inbox()
+        unsubscribe = await self.subscribe(inbox, collect)
+        subject = f"$SRV.PING.{name}"
+        await self.publish(subject, reply=inbox)
+        try:
+            # Nobody may be taken for absent only because we may not ask.
+            await self._denials.unless_denied(subject, wait())
+        finally:
+            await unsubscribe()
+        return answers
+
+    async def serve(
+        self, endpoints: tuple[Endpoint, ...], handler: QuestionHandler, description: str, metadata: dict[str, str]
+    ) -> None:
+        """Answer questions: `handler` gets each at once and answers through `reply`, in its own time.
+
+        Raises:
+            NotPermitted: we may not listen for questions.
+        """
+        config = ServiceConfig(
+            name=SERVICE,
+            version=__version__,
+            description=description,
+            metadata={"pid": str(os.getpid()), HOST_KEY: socket.gethostname(), **metadata},
+            queue_group=QUEUE_GROUP,
+            stats_handler=self._fill_in,
+        )
+        self._service = await nats.micro.add_service(self._client, config)
+        for endpoint in endpoints:
+            tally = self._tallies.setdefault(endpoint.name, Tally())
+            await self._service.add_endpoint(
+                name=endpoint.name,
+                subject=endpoint.subject,
+                handler=_handing_over(endpoint, handler, tally),
+                metadata=endpoint.metadata(),
+            )
+        await self._settle()
+        self._denials.check_heard(*(f"$SRV.{verb}" for verb in _DISCOVERY), *(one.subject for one in endpoints))
+        self._denials.aloud = True
+
+    async def stop_taking(self) -> None:
+        """Take no more questions; those in hand can still be answered."""
+        if self._service is not None and not self._client.is_closed:
+            await self._service.stop()
+            self._service = None
+            await self._client.flush()
+
+    def _fill_in(self, stats: EndpointStats) -> None:
+        tally = self._tallies[stats.name]
+        stats.num_errors, stats.last_error = tally.errors, tally.last_error
+        stats.processing_time = tally.processing_ns
+        stats.average_processing_time = tally.processing_ns // max(stats.num_requests, 1)
+
+    async def reply(self, packet: Packet, data: bytes, headers: dict[str, str] | None = None) -> None:
+        """Answer a question; silent where nobody waits."""
+        if packet.reply and not self._client.is_closed:
+            await self._client.publish(packet.reply, data, headers=headers)
+
+    async def close(self) -> None:
+        """Send what is buffered and leave, within a few seconds, also a server that goes away at the same time."""
+        self._closing = True
+        if self._client.is_connected and not await _in_good_order(self._client.flush()):
+            log.warning("nats_flush_failed")
+        await _in_good_order(self._client.close())
+
+
+@dataclass(slots=True)
+class _Answers:
+    """What has come of the answers to one request."""
+
+    is_last: Callable[[Packet], bool]
+    packets: list[Packet] = field(default_factory=list)
+    complete: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+async def _in_good_order(leaving: Awaitable[None]) -> bool:
+    """Whether it was done in time, on a connection that held until then."""
+    try:
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await leaving
+    except (nats.errors.Error, OSError, TimeoutError):
+        return False
+    return True
+
+
+async def _ignore(_packet: Packet) -> None:
+    """For a subscription that is only tried."""
+
+
+def _packet(message: Msg) -> Packet:
+    return Packet(message.subject, message.reply, message.data, message.headers or {})
+
+
+def _handing_over(endpoint: Endpoint, handler: QuestionHandler, tally: Tally) -> Callable[[Request], Awaitable[None]]:
+    async def hand_over(request: Request) -> None:
+        # The request keeps its message, and with it the reply subject, to itself.
+        packet = _packet(request._msg)  # noqa: SLF001
+        # Where no answer is wanted, nobody asks: the acknowledgement of somebody's publish, for one, that the server
+        # sends wherever a publisher says, also where that publisher may not send anything.
+        if packet.reply:
+            await handler(endpoint, packet, tally)
+
+    return hand_over
+
+
+def _raise_refusal(what: str, answer: dict[str, Any]) -> None:
+    error = answer.get("error")
+    if error:
+        raise JetStreamRefused(
+            what, int(error.get("code", 0)), int(error.get("err_code", 0)), str(error.get("description", ""))
+        )

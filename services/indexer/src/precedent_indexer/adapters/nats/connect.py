@@ -1,0 +1,184 @@
+"""How a connection to NATS begins: files looked into first, refusals told apart from outages, and never without end."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import nats.errors
+
+from precedent_indexer.adapters.nats.client import CertificateWantedError, TolerantClient
+from precedent_indexer.adapters.nats.denials import noticed
+from precedent_indexer.errors import NotPermitted, SettingsWrong, StartDenied, StartRefused
+from precedent_indexer.settings import Settings, without_secrets
+
+_PING_INTERVAL_S: Final = 5
+"""With two outstanding pings, a server that hangs is noticed within 15 seconds."""
+_CREDS_MARKS: Final = ("BEGIN NATS USER JWT", "BEGIN USER NKEY SEED")
+_CANCELLATIONS: Final = 4
+_GIVE_UP_S: Final = 2.0
+
+
+class Admission:
+    """Who a client is to a server, and whether a server takes it for that: at the first connect, and ever after."""
+
+    def __init__(self, client: TolerantClient, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._urls = [url.strip() for url in settings.nats_url.split(",")]
+        self._failures: list[Exception] = []
+        self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def take(self, error: Exception) -> None:
+        """Note an error of the connection; what trying again cannot help ends the attempts."""
+        self._failures.append(error)
+        refusals = [one for one in self._failures if _is_refusal(one)]
+        if len(refusals) >= len(self._urls) and not self._refused.done():
+            self._refused.set_result(None)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether every server has refused us since we were last connected."""
+        return self._refused.done()
+
+    def granted(self) -> None:
+        """We are connected."""
+        self._failures.clear()
+
+    async def connect(self, name: str, **callbacks: Callable[..., Awaitable[None]]) -> None:
+        """Connect, trying until `precedent_start_timeout_s` is over; `callbacks` are the library's own.
+
+        Raises:
+            StartRefused: no server was reached, or it refused us; the message says which server and why.
+        """
+        options = await asyncio.to_thread(self._options, name) | callbacks
+        attempt = asyncio.ensure_future(self._client.connect(**options))
+        try:
+            either: set[asyncio.Future[Any]] = {attempt, self._refused}
+            patience = self._settings.precedent_start_timeout_s
+            await asyncio.wait(either, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if not attempt.done():
+                raise self.failure(TimeoutError(f"no server answered within {patience:g} s"))
+            attempt.result()
+            self.granted()
+        except StartRefused:
+            await self._give_up(attempt)
+            raise
+        except Exception as error:
+            # Also of the keys' own library, whose exceptions have no common base.
+            await self._give_up(attempt)
+            raise self.failure(error) from error
+
+    async def _give_up(self, attempt: asyncio.Future[None]) -> None:
+        # The library swallows a cancellation that comes at some moments, and then goes on for ever.
+        for _ in range(_CANCELLATIONS):
+            attempt.cancel()
+            done, _ = await asyncio.wait({attempt}, timeout=_GIVE_UP_S / _CANCELLATIONS)
+            if done:
+                break
+        attempt.add_done_callback(noticed)
+        # It fails where nothing was begun, and its own waits are unbounded.
+        closing = asyncio.ensure_future(self._client.close())
+        await asyncio.wait({closing}, timeout=_GIVE_UP_S)
+        closing.cancel()
+        closing.add_done_callback(noticed)
+
+    def failure(self, error: Exception) -> StartRefused:
+        """What to say where we are refused, or cannot get there for `error`."""
+        refusals = [one for one in self._failures if _is_refusal(one)]
+        # The first refusal is the cause, and what follows from it no clearer; of outages the last is the newest.
+        why = refusals[0] if refusals else (self._failures or [error])[-1]
+        failure = _kind(why)(
+            f"no connection to NATS at NATS_URL={without_secrets(self._settings.nats_url)} "
+            f"({type(why).__name__}: {str(why)[:200]}): {self._remedy(why)}"
+        )
+        failure.__cause__ = why
+        return failure
+
+    def _remedy(self, why: Exception) -> str:
+        chosen = self._settings
+        if isinstance(why, ssl.SSLCertVerificationError):
+            return (
+                "is this the server that is meant, is its certificate still valid, "
+                f"and is NATS_CA={chosen.nats_ca or ''} the authority of it?"
+            )
+        if isinstance(why, nats.errors.SecureConnWantedError):
+            return "TLS is demanded here by NATS_CA, NATS_CERT or tls://, and the server does not ask for it"
+        if isinstance(why, CertificateWantedError):
+            return "give one by NATS_CERT and NATS_KEY"
+        if isinstance(why, ssl.SSLError) or (chosen.nats_cert and isinstance(why, OSError)):
+            return f"does the server take the certificate NATS_CERT={chosen.nats_cert or ''}, and is that still valid?"
+        if _is_refusal(why) or not isinstance(why, OSError | nats.errors.Error):
+            given = chosen.nats_creds or chosen.nats_nkey or chosen.nats_user or "nobody"
+            return f"the credentials are not good there: we are {given}, by NATS_CREDS, NATS_NKEY or NATS_USER"
+        return "start the server there, or correct NATS_URL and the other NATS_ settings"
+
+    def _options(self, name: str) -> dict[str, Any]:
+        chosen = self._settings
+        self._client.demands_tls = bool(
+            chosen.nats_ca or chosen.nats_cert or any(url.startswith("tls://") for url in self._urls)
+        )
+        options: dict[str, Any] = {
+            "servers": self._urls,
+            "name": name,
+            "connect_timeout": 5,
+            "allow_reconnect": True,
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": 0.5,
+            "ping_interval": _PING_INTERVAL_S,
+            "max_outstanding_pings": 2,
+            "inbox_prefix": chosen.nats_inbox_prefix,
+        }
+        if chosen.nats_creds:
+            options["user_credentials"] = _checked_creds(chosen.nats_creds)
+        if chosen.nats_nkey:
+            options["nkeys_seed"] = str(chosen.nats_nkey)
+        if chosen.nats_user:
+            options["user"] = chosen.nats_user
+            options["password"] = chosen.nats_password.get_secret_value() if chosen.nats_password else ""
+        if self._client.demands_tls:
+            options["tls"] = _tls_context(chosen)
+            self._client.shows_certificate = chosen.nats_cert is not None
+        return options
+
+
+def cannot_be_heard(error: NotPermitted, settings: Settings) -> StartDenied:
+    """The refusal of a start whose connection would never hear an answer."""
+    return StartDenied(f"connected to NATS at NATS_URL={without_secrets(settings.nats_url)}, but {error}")
+
+
+def _kind(why: Exception) -> type[StartRefused]:
+    if _is_refusal(why):
+        return StartDenied
+    # Of the keys' own library: what is in the file is no key.
+    return StartRefused if isinstance(why, OSError | nats.errors.Error) else SettingsWrong
+
+
+def _is_refusal(error: Exception) -> bool:
+    return isinstance(error, ssl.SSLError | nats.errors.SecureConnWantedError | CertificateWantedError) or (
+        "authorization violation" in str(error).lower()
+    )
+
+
+def _checked_creds(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsWrong(f"NATS_CREDS={path} cannot be read: {error}") from error
+    missing = [mark for mark in _CREDS_MARKS if mark not in text]
+    if missing:
+        # The library would look for the mark for ever, and nothing else would run meanwhile.
+        raise SettingsWrong(f"NATS_CREDS={path} has no line {missing[0]!r}: write the file with nsc")
+    return str(path)
+
+
+def _tls_context(chosen: Settings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=chosen.nats_ca)
+        if chosen.nats_cert:
+            context.load_cert_chain(chosen.nats_cert, chosen.nats_key)
+    except OSError as error:
+        files = f"NATS_CA={chosen.nats_ca or ''}, NATS_CERT={chosen.nats_cert or ''}, NATS_KEY={chosen.nats_key or ''}"
+        raise SettingsWrong(f"the TLS files cannot be used ({files}): {error}") from error
+    return context

@@ -1,0 +1,192 @@
+"""The durable consumer as a steady stream of deliveries.
+
+One pull request is kept open at the server all the time, so that a message arrives when it is published and not
+when a timeout ends; messages wait in a bounded queue, and the server holds back what would not fit.
+"""
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from precedent_indexer.adapters.nats.bus import Bus
+from precedent_indexer.adapters.nats.log import message_headers
+from precedent_indexer.domain.ports import ConsumerState, LogMessage, Packet
+from precedent_indexer.errors import ConsumerGone, JetStreamRefused
+from precedent_schemas.subjects import CONSUMER, EVENTS_STREAM
+
+INDEX_UUID_KEY: Final = "precedent_index"
+"""Key of the consumer's metadata that names the index which it feeds."""
+INSTANCE_KEY: Final = "precedent_instance"
+"""The same for the process that has claimed it: a copy of an index has the index's own name."""
+
+_NS: Final = 1_000_000_000
+_PULL_EXPIRES_S: Final = 30
+_HEARTBEAT_S: Final = 5
+_SILENCE_S: Final = 2.5 * _HEARTBEAT_S
+"""After so long without a word, the open pull request is taken for lost."""
+_NO_CONSUMER: Final = 10014
+_NO_STREAM: Final = 10059
+_ACK_PREFIX: Final = "$JS.ACK."
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class PulledDelivery:
+    """A message of the log and its settlement."""
+
+    message: LogMessage
+    _reply: str
+    _bus: Bus
+
+    async def ack(self) -> None:
+        """It is safely in the index."""
+        await self._bus.publish(self._reply, b"+ACK")
+
+    async def term(self) -> None:
+        """It is a dead letter."""
+        await self._bus.publish(self._reply, b"+TERM")
+
+    async def nak(self) -> None:
+        """It will not be worked on here: deliver it again at once."""
+        await self._bus.publish(self._reply, b"-NAK")
+
+    async def in_progress(self) -> None:
+        """It is still being worked on."""
+        await self._bus.publish(self._reply, b"+WPI")
+
+
+class PullFeed:
+    """The durable consumer `indexer`, pulled without a break."""
+
+    def __init__(self, bus: Bus, window: int) -> None:
+        """`window`: most messages that lie at the server's or at our side of the open pull requests."""
+        self._bus = bus
+        self._window = window
+        self._queue: deque[PulledDelivery] = deque()
+        self._arrived = asyncio.Event()
+        self._asked = 0
+        self._heard = time.monotonic()
+        self._gone = False
+        self._unheard = False
+        self._inbox = bus.new_inbox()
+        self._unsubscribe: Callable[[], Awaitable[None]] | None = None
+        bus.on_reconnect.append(self._forget_pulls)
+
+    async def start(self) -> None:
+        """Begin to listen."""
+        self._unsubscribe = await self._bus.subscribe(self._inbox, self._receive)
+
+    async def stop(self) -> None:
+        """Take no more; what is queued and not handed out is delivered again at once, to whoever comes next."""
+        if self._unsubscribe is not None:
+            await self._unsubscribe()
+            self._unsubscribe = None
+        while self._queue:
+            await self._queue.popleft().nak()
+
+    def waiting(self) -> list[PulledDelivery]:
+        """What has arrived and is not handed out yet."""
+        return list(self._queue)
+
+    async def next_batch(self, limit: int, timeout_s: float) -> list[PulledDelivery]:
+        """Up to `limit` messages as soon as there is one; none after `timeout_s` seconds of silence.
+
+        Raises:
+            ConsumerGone: the consumer was deleted.
+            BusUnavailable: JetStream cannot say whether it was.
+        """
+        await self._keep_asking()
+        if not self._queue and not self._gone and not self._unheard:
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._arrived.wait()
+            except TimeoutError:
+                return []
+        if self._unheard:
+            self._unheard = False
+            # So it is as well while a cluster elects the consumer's leader: only its absence is one.
+            await self.state()
+        if self._gone:
+            self._gone = False
+            raise ConsumerGone(f"consumer {CONSUMER!r} of stream {EVENTS_STREAM!r} was deleted")
+        batch = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
+        await self._keep_asking()
+        return batch
+
+    async def state(self) -> ConsumerState:
+        """How far the consumer is.
+
+        Raises:
+            ConsumerGone: it was deleted.
+        """
+        try:
+            info = await self._bus.api(f"CONSUMER.INFO.{EVENTS_STREAM}.{CONSUMER}")
+        except JetStreamRefused as error:
+            if error.err_code in {_NO_CONSUMER, _NO_STREAM}:
+                raise ConsumerGone(f"consumer {CONSUMER!r} of stream {EVENTS_STREAM!r} is not there") from error
+            raise
+        metadata = info["config"].get("metadata") or {}
+        return ConsumerState(
+            delivered_seq=info["delivered"]["stream_seq"],
+            pending=info["num_pending"],
+            ack_pending=info["num_ack_pending"],
+            redelivered=info["num_redelivered"],
+            index_uuid=metadata.get(INDEX_UUID_KEY),
+            instance=metadata.get(INSTANCE_KEY),
+        )
+
+    async def _keep_asking(self) -> None:
+        if time.monotonic() - self._heard > _SILENCE_S:
+            self._forget_pulls()
+        room = self._window - max(self._asked, 0) - len(self._queue)
+        if room < self._window // 2:
+            return
+        request = {"batch": room, "expires": _PULL_EXPIRES_S * _NS, "idle_heartbeat": _HEARTBEAT_S * _NS}
+        self._asked = max(self._asked, 0) + room
+        await self._bus.publish(
+            f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS_STREAM}.{CONSUMER}", json.dumps(request).encode(), reply=self._inbox
+        )
+
+    def _forget_pulls(self) -> None:
+        self._asked = 0
+        self._heard = time.monotonic()
+
+    async def _receive(self, packet: Packet) -> None:
+        self._heard = time.monotonic()
+        if packet.reply.startswith(_ACK_PREFIX):
+            self._asked -= 1
+            self._queue.append(PulledDelivery(_log_message(packet), packet.reply, self._bus))
+            self._arrived.set()
+            return
+        status = packet.headers.get("Status")
+        if status == "100":
+            return
+        self._asked -= int(packet.headers.get("Nats-Pending-Messages", self._asked))
+        if status == "503":
+            # Nobody listens for pull requests: the consumer, its leader, its stream or JetStream is away.
+            self._unheard = True
+            self._arrived.set()
+        elif status == "409" and packet.headers.get("Description") == "Consumer Deleted":
+            self._gone = True
+            self._arrived.set()
+
+
+def _log_message(packet: Packet) -> LogMessage:
+    tokens = packet.reply.split(".")
+    # Servers that know domains put two tokens more in front of the stream's name.
+    at = 2 if len(tokens) == 9 else 4  # noqa: PLR2004 -- tokens of an acknowledgement subject without a domain
+    deliveries, seq, _, stored_ns = (int(token) for token in tokens[at + 2 : at + 6])
+    return LogMessage(
+        seq=seq,
+        subject=packet.subject,
+        data=packet.data,
+        headers=message_headers(packet),
+        stored_at=_EPOCH + timedelta(microseconds=stored_ns // 1000),
+        deliveries=deliveries,
+    )

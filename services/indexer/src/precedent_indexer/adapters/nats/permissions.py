@@ -1,0 +1,94 @@
+"""May our credentials do all that serving takes? The server is asked before anything is begun.
+
+Otherwise a permission that is missing would be found out by the first deletion or dead letter, weeks later, and
+hold up everything behind it.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import structlog
+
+from precedent_indexer.adapters.nats.bus import Bus
+from precedent_indexer.errors import BusUnavailable, StartDenied
+from precedent_schemas.failures import DeadReason
+from precedent_schemas.subjects import (
+    CONSUMER,
+    DEAD_LETTERS_STREAM,
+    EVENTS_STREAM,
+    INCIDENTS,
+    LEASE_SUBJECT,
+    LEASES_STREAM,
+    REPLICAS_PREFIX,
+    SERVICE,
+    dead_letter_subject,
+    deletion_subject,
+    event_subject,
+    outcome_subject,
+)
+
+log = structlog.get_logger(__name__)
+
+_WHO_AM_I: Final = "$SYS.REQ.USER.INFO"
+_PUBLISHED: Final = (
+    *(f"$JS.API.STREAM.INFO.{stream}" for stream in (EVENTS_STREAM, DEAD_LETTERS_STREAM)),
+    *(f"$JS.API.DIRECT.GET.{stream}" for stream in (EVENTS_STREAM, DEAD_LETTERS_STREAM)),
+    *(f"$JS.API.STREAM.MSG.GET.{stream}" for stream in (EVENTS_STREAM, DEAD_LETTERS_STREAM)),
+    *(f"$JS.API.STREAM.MSG.DELETE.{stream}" for stream in (EVENTS_STREAM, DEAD_LETTERS_STREAM)),
+    f"$JS.API.STREAM.PURGE.{EVENTS_STREAM}",
+    *(f"$JS.API.CONSUMER.{verb}.{EVENTS_STREAM}.{CONSUMER}" for verb in ("INFO", "CREATE", "DELETE", "MSG.NEXT")),
+    f"$JS.ACK.{EVENTS_STREAM}.{CONSUMER}.1.1.1.1.0",
+    f"$SRV.PING.{SERVICE}",
+    deletion_subject(INCIDENTS),
+    dead_letter_subject(None, DeadReason.MALFORMED),
+    event_subject(INCIDENTS, "auth"),
+    outcome_subject(INCIDENTS),
+)
+"""What is published on; where collections differ, one that exists in every log stands for all."""
+
+
+SHARED: Final = (
+    *(f"$JS.API.STREAM.{verb}.{LEASES_STREAM}" for verb in ("INFO", "MSG.GET")),
+    LEASE_SUBJECT,
+    f"{REPLICAS_PREFIX}.{INCIDENTS}.delete.1",
+)
+"""The same where several replicas share an index."""
+
+
+async def check_permissions(bus: Bus, *, beside: Iterable[str] = ()) -> None:
+    """Compare what the server permits us with what serving takes, `beside` included.
+
+    Raises:
+        StartDenied: something is missing; the message lists the subjects.
+    """
+    try:
+        answer = json.loads((await bus.request(_WHO_AM_I)).data)
+    except BusUnavailable as error:
+        log.warning("permissions_unknown", detail=str(error))
+        return
+    publish = (answer.get("data", {}).get("permissions") or {}).get("publish") or {}
+    missing = denied((*_PUBLISHED, *beside), publish.get("allow"), publish.get("deny") or ())
+    if missing:
+        raise StartDenied(
+            "these credentials may not publish on\n"
+            + "\n".join(f"  {subject}" for subject in missing)
+            + "\nuse those of the indexer's role, or permit it on the server"
+        )
+
+
+def denied(subjects: Iterable[str], allow: Sequence[str] | None, deny: Sequence[str]) -> list[str]:
+    """Those of `subjects` that may not be published on; no list of what is allowed allows everything."""
+    return [
+        one
+        for one in subjects
+        if not (allow is None or any(_covers(pattern, one) for pattern in allow))
+        or any(_covers(pattern, one) for pattern in deny)
+    ]
+
+
+def _covers(pattern: str, subject: str) -> bool:
+    wanted, tokens = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted, tokens = wanted[:-1], tokens[: len(wanted) - 1] if len(tokens) >= len(wanted) else []
+    return len(wanted) == len(tokens) and all(one in ("*", token) for one, token in zip(wanted, tokens, strict=True))

@@ -1,0 +1,1 @@
+"""Questions: the server, one module for each group of verbs, filters and pages."""

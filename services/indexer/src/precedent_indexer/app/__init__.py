@@ -1,0 +1,1 @@
+"""Puts the parts together: start, run, the active index, and how another index takes its place."""

@@ -1,0 +1,306 @@
+"""One indexer at work: the generation in use, what is bound to it, and how another takes its place in one step."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from precedent_indexer.adapters.nats.bus import Bus
+from precedent_indexer.adapters.nats.dead_letters import JetStreamDeadLetters
+from precedent_indexer.adapters.nats.deliveries import PullFeed
+from precedent_indexer.adapters.nats.log import JetStreamLog
+from precedent_indexer.api.dead_letters import Reviver
+from precedent_indexer.api.delete import Remover
+from precedent_indexer.api.index_view import IndexView
+from precedent_indexer.api.listing import Lister
+from precedent_indexer.api.recurrence import Recurrence
+from precedent_indexer.api.search import Answerer
+from precedent_indexer.api.server import Door, Verb
+from precedent_indexer.app.metrics_collector import Observer
+from precedent_indexer.app.models import Models
+from precedent_indexer.embedding.scheduler import AbsentModel, Embedding
+from precedent_indexer.errors import StoreUnavailable
+from precedent_indexer.index.deletion_results import Removals
+from precedent_indexer.index.generations import OpenedIndex, Shelf
+from precedent_indexer.index.watermark import Progress
+from precedent_indexer.ingest.applier import Applier
+from precedent_indexer.ingest.checkpoint import Books
+from precedent_indexer.ingest.supervisor import Ingest
+from precedent_indexer.maintenance.housekeeping import Upkeep
+from precedent_indexer.maintenance.rebuild import Probe, Rebuilder
+from precedent_indexer.maintenance.verify import Subject, Verifier
+from precedent_indexer.maintenance.watchdog import Guard
+from precedent_indexer.observability.metrics import Metrics
+from precedent_indexer.runtime.jobs import Jobs, JobVerbs
+from precedent_indexer.runtime.threads import Workers
+from precedent_indexer.settings import Settings
+from precedent_schemas import catalogue
+from precedent_schemas.jobs import REBUILD
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What stays the same whichever generation is in use."""
+
+    settings: Settings
+    bus: Bus
+    source: JetStreamLog
+    dead_letters: JetStreamDeadLetters
+    workers: Workers
+    models: Models
+    shelf: Shelf
+    metrics: Metrics
+    probe: Probe
+    saves_each: bool = False
+    """The watermark is saved with every batch, since other replicas go by it."""
+
+
+class Serving:
+    """Both corridors over the generation in use; `rebuilding.Service`, `guarding.Service` and `upkeep.Service`."""
+
+    def __init__(self, outside: Outside, index: OpenedIndex) -> None:
+        self._outside = outside
+        self.index = index
+        self.jobs = Jobs(outside.metrics)
+        self.progress = Progress(index.identity.watermark)
+        for seq, refusal in outside.dead_letters.refusals().items():
+            self.progress.refuse(seq, refusal)
+        self._removals = Removals()
+        self.feed = PullFeed(outside.bus, window=2 * outside.settings.precedent_batch_size)
+        embedding = outside.models.of(index)
+        self._can_embed = asyncio.Event()
+        """The model of the generation in use is here; without it, the log is read by the next generation alone."""
+        if embedding is not None:
+            self._can_embed.set()
+        self._follows = False
+        """The generation in use takes what the log has; where it does not, the one to come must."""
+        applier = self._corridors_applier(index, embedding)
+        self._books = Books(outside.bus, index, self.progress, outside.workers, outside.source)
+        self.ingest = Ingest(
+            feed=self.feed,
+            source=outside.source,
+            applier=applier,
+            progress=self.progress,
+            books=self._books,
+            batch_size=outside.settings.precedent_batch_size,
+            metrics=outside.metrics,
+            saves_each=outside.saves_each,
+        )
+        view = self._view_now = self._view(index, embedding)
+        self.rebuilder = Rebuilder(
+            service=self,
+            shelf=outside.shelf,
+            source=outside.source,
+            dead_letters=outside.dead_letters,
+            progress=self.progress,
+            workers=outside.workers,
+            probe=outside.probe,
+        )
+        self.guard = Guard(
+            service=self,
+            shelf=outside.shelf,
+            source=outside.source,
+            progress=self.progress,
+            workers=outside.workers,
+            probe=outside.probe,
+        )
+        self.upkeep = Upkeep(
+            service=self,
+            source=outside.source,
+            progress=self.progress,
+            workers=outside.workers,
+            jobs=self.jobs,
+            rebuilder=self.rebuilder,
+            # What lies in the files of a Chroma server is not ours to replace.
+            scrub_after_s=0 if outside.settings.precedent_chroma_url else outside.settings.precedent_scrub_after,
+            metrics=outside.metrics,
+        )
+        self.observer = Observer(
+            service=self,
+            metrics=outside.metrics,
+            feed=self.feed,
+            source=outside.source,
+            dead_letters=outside.dead_letters,
+            workers=outside.workers,
+        )
+        self.begin = self._job_verbs(index, applier)
+        self.door = Door(
+            self._verbs(view, applier),
+            reply=outside.bus.reply,
+            wait_until_covered=view.wait_until_covered,
+            foresee=self._foresee,
+            max_payload=lambda: outside.bus.max_payload,
+            at_once=outside.settings.precedent_questions_at_once,
+            waiting=outside.settings.precedent_questions_waiting,
+            metrics=outside.metrics,
+        )
+
+    async def follow(self) -> None:
+        """Follow the log until `stop`.
+
+        Raises:
+            StartRefused, Stalled: as `Ingest.run`.
+        """
+        await self._can_embed.wait()
+        self._follows = True
+        await self.ingest.run()
+
+    @property
+    def runtime(self) -> str:
+        """What computes the model here."""
+        return self._outside.models.installed.model.runtime
+
+    @property
+    def cache_entries(self) -> int:
+        """Texts whose vector is in memory."""
+        return self._outside.models.cache_entries
+
+    def stop(self) -> None:
+        """Finish what is in hand and take nothing more."""
+        self.ingest.stop()
+        self._can_embed.set()
+        self.progress.let_go()
+
+    def close(self) -> None:
+        """Let running calls end, and go of the files; blocks."""
+        self._outside.workers.close()
+        self.index.close()
+
+    @property
+    def is_rebuilding(self) -> bool:
+        """Whether another generation is about to take the place of the one in use."""
+        return self.jobs.current is not None and self.jobs.current.kind == REBUILD
+
+    async def save_watermark(self, seq: int) -> None:
+        """Keep with the generation in use that everything up to `seq` is applied."""
+        await self._books.save_watermark(seq)
+
+    def held(self) -> AbstractAsyncContextManager[None]:
+        """Inside, nothing is taken from the log."""
+        return self.ingest.held()
+
+    def filler(self, index: OpenedIndex) -> Applier:
+        """Fills a generation that is not in use; what its deletions remove is nobody's answer."""
+        return self._applier(index, self._outside.models.installed, Removals())
+
+    async def reached(self) -> int:
+        """The sequence up to which the generation to come must have read to take the place of the one in use."""
+        if self._follows:
+            return self.progress.indexed_seq
+        return (await self._outside.source.state()).last_seq
+
+    def take_over(self, index: OpenedIndex) -> Callable[[], Awaitable[object]]:
+        """Put a generation in the place of the one in use, while held; the result waits for questions to the old."""
+        models = self._outside.models
+        embedding = models.of(index)
+        applier = self._corridors_applier(index, embedding)
+        self._books = Books(self._outside.bus, index, self.progress, self._outside.workers, self._outside.source)
+        self.ingest.use(applier, self._books)
+        self.begin = self._job_verbs(index, applier)
+        self._view_now = self._view(index, embedding)
+        ended = self.door.use(self._verbs(self._view_now, applier))
+        self.index = index
+        self.progress.advance(index.identity.watermark)
+        if embedding is models.installed:
+            models.let_go()
+            self._can_embed.set()
+        return ended
+
+    def shut(self) -> Callable[[], Awaitable[object]]:
+        """Answer every question by `unavailable`, until a generation is taken over."""
+
+        async def unavailable(_collection: str, _request: object) -> BaseModel:
+            raise StoreUnavailable("the index is being looked at")
+
+        return self.door.use({endpoint.name: unavailable for endpoint in catalogue.ENDPOINTS})
+
+    async def _foresee(self, request: BaseModel, seq: int) -> None:
+        """Begin what a question that waits for the index needs, once the events that it waits for are embedded.
+
+        Embedded before them it would hold them up, and itself with them; so it is embedded while they are stored.
+        """
+        await self.progress.embedded(seq)
+        self._view_now.foresee(request)
+
+    async def let_questions_pass(self) -> None:
+        """Wait while questions are worked on, a moment long."""
+        await self.door.let_questions_pass()
+
+    def _corridors_applier(self, index: OpenedIndex, embedding: Embedding | None) -> Applier:
+        outside = self._outside
+        return self._applier(index, embedding or outside.models.installed, self._removals, outside.metrics)
+
+    def _applier(
+        self, index: OpenedIndex, embedding: Embedding, removals: Removals, metrics: Metrics | None = None
+    ) -> Applier:
+        return Applier(
+            store=index.store,
+            embedding=embedding,
+            dead_letters=self._outside.dead_letters,
+            source=self._outside.source,
+            workers=self._outside.workers,
+            max_collections=self._outside.settings.precedent_max_collections,
+            vectors=index.vectors,
+            residue=index.residue,
+            removals=removals,
+            metrics=metrics,
+        )
+
+    def _view(self, index: OpenedIndex, embedding: Embedding | None) -> IndexView:
+        return IndexView(
+            store=index.store,
+            embedding=embedding or AbsentModel(index.identity.fingerprint, self._share_rebuilt),
+            source=self._outside.source,
+            progress=self.progress,
+            workers=self._outside.workers,
+        )
+
+    def _share_rebuilt(self) -> float:
+        job = self.jobs.current
+        return job.done_seq / job.target_seq if job is not None and job.target_seq else 0.0
+
+    def _verbs(self, view: IndexView, applier: Applier) -> Mapping[str, Verb]:
+        """Who answers what from this generation, by the name of the endpoint."""
+        bus, dead_letters = self._outside.bus, self._outside.dead_letters
+        answerer = Answerer(
+            view, feed=self.feed, dead_letters=dead_letters, jobs=self.jobs, liveness=self.ingest.liveness
+        )
+        remover = Remover(view, applier, lambda: bus.max_payload)
+        reviver = Reviver(view, dead_letters, bus, lambda: bus.max_payload)
+        return {
+            catalogue.SEARCH.name: answerer.search,
+            catalogue.RECURRENCE.name: Recurrence(view).recurrence,
+            catalogue.GET.name: answerer.get,
+            catalogue.LIST.name: Lister(view, lambda: bus.max_payload).page,
+            catalogue.DELETE.name: remover.delete,
+            catalogue.CLEAR.name: remover.clear,
+            catalogue.COLLECTION_STATS.name: answerer.collection_stats,
+            catalogue.STATS.name: answerer.stats,
+            catalogue.DEAD_LIST.name: reviver.page,
+            catalogue.DEAD_GET.name: reviver.get,
+            catalogue.DEAD_REPLAY.name: reviver.replay,
+            catalogue.DEAD_DROP.name: reviver.drop,
+            catalogue.REBUILD.name: self.begin.rebuild,
+            catalogue.VERIFY.name: self.begin.verify,
+        }
+
+    def _job_verbs(self, index: OpenedIndex, applier: Applier) -> JobVerbs:
+        """What begins long work on a generation."""
+        subject = Subject(
+            store=index.store,
+            source=self._outside.source,
+            applier=applier,
+            refused=self._outside.dead_letters,
+            progress=self.progress,
+            workers=self._outside.workers,
+            hold=self.held,
+            save_watermark=self._books.save_watermark,
+        )
+        return JobVerbs(
+            self.jobs,
+            rebuild=self.rebuilder.because("it was asked for"),
+            verify=lambda report: Verifier(subject).verify(report),
+            repair=lambda report: Verifier(subject).repair(report),
+        )

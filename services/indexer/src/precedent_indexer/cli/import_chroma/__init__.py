@@ -1,0 +1,1 @@
+"""The command `import-chroma`: publish the items of an old Chroma directory as events."""

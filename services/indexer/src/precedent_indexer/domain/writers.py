@@ -1,0 +1,82 @@
+"""Who wrote the index, one after the other, and what one who was late may have spoilt.
+
+A writer's token is higher than that of everyone before it. One that is stopped in the middle of a request finishes it
+whenever it goes on, and by then another may write. What such a late request can spoil is what came of messages behind
+the watermark that its successor began with: the late one knew of nothing behind it. So whoever writes then goes back
+to that watermark, and applies the log from there anew.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from precedent_indexer.domain.ports import Identity
+
+
+class Fence(Protocol):
+    """What keeps a writer from writing when it is no longer the one; asked by the thread that writes."""
+
+    @property
+    def token(self) -> int:
+        """Of this writer."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is certain that nobody else writes."""
+
+    def check(self) -> None:
+        """Raises StoreUnavailable where it is not certain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """One writer's time.
+
+    Attributes:
+        token: its rank: whoever comes later has a higher one.
+        since: the watermark that it began with.
+        ended: it has left in good order, with nothing under way.
+        late: it may have finished a request after its time.
+    """
+
+    token: int
+    since: int
+    ended: bool = False
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the index says of itself at one moment.
+
+    Attributes:
+        current: name of the generation in use; None where there is no index yet.
+        identities: of every generation that has one, by its name.
+        tenures: of every writer so far, in their order.
+    """
+
+    current: str | None
+    identities: Mapping[str, Identity]
+    tenures: Sequence[Tenure]
+
+    @property
+    def token(self) -> int:
+        """The highest that was ever used."""
+        return self.tenures[-1].token if self.tenures else 0
+
+    @property
+    def identity(self) -> Identity | None:
+        """Of the generation in use."""
+        return self.identities.get(self.current) if self.current is not None else None
+
+    def was_left(self) -> bool:
+        """Whether the last writer has left in good order, so that none of its requests can be under way."""
+        return all(one.ended for one in self.tenures)
+
+    def late_before(self, token: int) -> list[Tenure]:
+        """Who was late, of those before the writer with this token."""
+        return [one for one in self.tenures if one.late and one.token < token]
+
+    def successor_began(self, token: int) -> int:
+        """The watermark that the next writer behind this token began with; 0 where nobody knows any more."""
+        return next((one.since for one in self.tenures if one.token > token), 0)

@@ -1,0 +1,240 @@
+"""Texts to vectors for both corridors: each distinct text once, and questions before events.
+
+Events are embedded in slices, small ones while somebody asks; between two slices the corridor waits while questions
+are being embedded, so that a question shares the processor with one slice at most. Questions have a session of their
+own, and those that come while one is computed are computed together next.
+"""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from precedent_indexer.domain.ports import Embedder, Vector
+from precedent_indexer.embedding.model_files import DIMENSIONS, NAME, ModelInfo
+from precedent_indexer.errors import QuestionFailed
+from precedent_indexer.observability.metrics import Metrics, unheard
+from precedent_indexer.runtime.priority import QUESTIONS
+from precedent_indexer.runtime.threads import Workers
+from precedent_schemas.failures import ErrorReason
+
+_SLICE_CHARS: Final = 16_384
+"""Characters of one slice of events while nobody asks: a batch, all of it handed to the runtime at once."""
+_SLICE_CHARS_ASKED: Final = 1_024
+"""Characters of one slice while somebody asks: some 250 word pieces, a few dozen milliseconds."""
+_TOGETHER: Final = 16
+"""Questions that are computed together at most."""
+_PATIENCE_S: Final = 0.25
+"""Seconds that events wait for questions at most, slice by slice: questions come first, events come nevertheless."""
+
+
+@dataclass(slots=True)
+class CacheStats:
+    """How often a text was known already."""
+
+    hits: int = 0
+    misses: int = 0
+
+
+class VectorCache:
+    """The vectors of the texts used last, by a digest of the text and the model's fingerprint."""
+
+    def __init__(self, entries: int, fingerprint: str, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or unheard()
+        self._entries = entries
+        self._salt = fingerprint.encode()
+        self._vectors: OrderedDict[bytes, Vector] = OrderedDict()
+        self.stats = CacheStats()
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def __contains__(self, text: str) -> bool:
+        return self._key(text) in self._vectors
+
+    def get(self, text: str) -> Vector | None:
+        """The vector of `text`, if it is known."""
+        key = self._key(text)
+        vector = self._vectors.get(key)
+        if vector is None:
+            self.stats.misses += 1
+            self._metrics.cache_misses.inc()
+            return None
+        self.stats.hits += 1
+        self._metrics.cache_hits.inc()
+        self._vectors.move_to_end(key)
+        return vector
+
+    def put(self, text: str, vector: Vector) -> None:
+        """Remember a vector; the one used longest ago is forgotten where there are too many."""
+        self._vectors[self._key(text)] = vector
+        while len(self._vectors) > self._entries:
+            self._vectors.popitem(last=False)
+
+    def forget(self, texts: Iterable[str]) -> None:
+        """No vector of these texts stays: they were deleted."""
+        for text in texts:
+            self._vectors.pop(self._key(text), None)
+
+    def clear(self) -> None:
+        """No vector stays."""
+        self._vectors.clear()
+
+    def _key(self, text: str) -> bytes:
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._salt[:64], digest_size=16).digest()
+
+
+class Embedding:
+    """Embeds events and questions."""
+
+    def __init__(
+        self,
+        *,
+        events: Embedder,
+        questions: Embedder,
+        workers: Workers,
+        cache_entries: int,
+        metrics: Metrics | None = None,
+    ) -> None:
+        """`events` and `questions` are sessions of the same model."""
+        self._metrics = metrics or unheard()
+        self._events = events
+        self._questions = questions
+        self._workers = workers
+        self.cache = VectorCache(cache_entries, events.model.fingerprint, self._metrics)
+        self.model = _named(events.model, questions.model)
+        self._asked: dict[str, asyncio.Future[Vector]] = {}
+        self._waiting: list[str] = []
+        self._computing: asyncio.Task[None] | None = None
+        self._no_questions = asyncio.Event()
+        self._no_questions.set()
+        self._batch = asyncio.Lock()
+
+    async def of_events(self, texts: Sequence[str]) -> dict[str, Vector]:
+        """The vector of each distinct text; one batch after the other, in the order of the calls.
+
+        Raises:
+            Exception: whatever the runtime raises; then it is unknown which text is to blame.
+        """
+        async with self._batch:
+            return await self._of_batch(texts)
+
+    async def _of_batch(self, texts: Sequence[str]) -> dict[str, Vector]:
+        found: dict[str, Vector] = {}
+        unknown: list[str] = []
+        for text in dict.fromkeys(texts):
+            vector = self.cache.get(text)
+            if vector is None:
+                unknown.append(text)
+            else:
+                found[text] = vector
+        # Texts of like length together: little of a slice is padding.
+        unknown.sort(key=len)
+        while unknown:
+            await self._let_questions_pass()
+            part = _slice(unknown, _SLICE_CHARS_ASKED if QUESTIONS.asked_lately else _SLICE_CHARS)
+            del unknown[: len(part)]
+            with self._metrics.embedding_seconds.labels("events").time():
+                vectors = await self._workers.embed(self._events.embed, part)
+            for text, vector in zip(part, vectors, strict=True):
+                self.cache.put(text, vector)
+                found[text] = vector
+        return found
+
+    async def anew(self, text: str) -> Vector:
+        """The vector of one text, computed whatever is remembered: does the model work?"""
+        vector: Vector = (await self._workers.embed(self._events.embed, [text]))[0]
+        return vector
+
+    async def of_question(self, text: str) -> Vector:
+        """The vector of one question."""
+        known = self.cache.get(text)
+        # Shared by all who ask it at the same time: none of them may cancel it for the others.
+        return known if known is not None else await asyncio.shield(self._asked_for(text))
+
+    def foresee(self, text: str) -> None:
+        """Begin the vector of a question that will be asked when the index has caught up with something."""
+        if text not in self.cache:
+            self._asked_for(text)
+
+    def _asked_for(self, text: str) -> asyncio.Future[Vector]:
+        if text not in self._asked:
+            self._asked[text] = asyncio.get_running_loop().create_future()
+            # Its failure is not a fault of the program where nobody waits for it any more.
+            self._asked[text].add_done_callback(lambda answer: answer.cancelled() or answer.exception())
+            self._waiting.append(text)
+            if self._computing is None:
+                self._no_questions.clear()
+                self._computing = asyncio.create_task(self._compute_questions())
+        return self._asked[text]
+
+    async def _compute_questions(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+                await self._compute(batch)
+        finally:
+            self._computing = None
+            self._no_questions.set()
+
+    async def _compute(self, batch: Sequence[str]) -> None:
+        try:
+            with self._metrics.embedding_seconds.labels("questions").time():
+                vectors = await self._workers.ask(self._questions.embed, batch)
+        except Exception as error:  # noqa: BLE001 -- each asker gets it; the next batch is computed all the same
+            for text in batch:
+                self._asked.pop(text).set_exception(error)
+            return
+        for text, vector in zip(batch, vectors, strict=True):
+            self.cache.put(text, vector)
+            self._asked.pop(text).set_result(np.asarray(vector))
+
+    async def _let_questions_pass(self) -> None:
+        if self._no_questions.is_set():
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await self._no_questions.wait()
+        except TimeoutError:
+            return
+
+
+class AbsentModel:
+    """Stands in for the model of an index that was made by one which is not here any more."""
+
+    def __init__(self, fingerprint: str, share_done: Callable[[], float]) -> None:
+        """`share_done`: of the rebuild that makes it right again, 0 to 1."""
+        self.model = ModelInfo(NAME, fingerprint, DIMENSIONS, "none")
+        self.cache = VectorCache(0, fingerprint)
+        self._share_done = share_done
+
+    def foresee(self, _text: str) -> None:
+        """Nothing can be begun."""
+
+    async def of_question(self, _text: str) -> Vector:
+        """Raises QuestionFailed (unavailable): text cannot be compared with the vectors of another model."""
+        raise QuestionFailed(
+            ErrorReason.UNAVAILABLE,
+            f"the index was made by model {self.model.fingerprint}, which is not here any more; it is rebuilt by the "
+            f"one that is, {self._share_done():.0%} so far: ask for text again when that is done, or by id now",
+        )
+
+
+def _named(events: ModelInfo, questions: ModelInfo) -> ModelInfo:
+    """The model, with both runtimes where they differ."""
+    if events.runtime == questions.runtime:
+        return events
+    return replace(events, runtime=f"{events.runtime}, questions {questions.runtime}")
+
+
+def _slice(texts: Sequence[str], chars: int) -> list[str]:
+    """The first of `texts`, as many as have `chars` characters together; one at least."""
+    end, size = 1, len(texts[0])
+    while end < len(texts) and size + len(texts[end]) <= chars:
+        size += len(texts[end])
+        end += 1
+    return list(texts[:end])

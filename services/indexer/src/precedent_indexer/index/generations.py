@@ -1,0 +1,296 @@
+"""Which generation of the index is used, and whether it may be: the checks of a start.
+
+An index that is lost, broken, of another log or ahead of its log is put aside and begun anew; the log has everything
+to fill it again. One of another model, or of an older format, answers until another generation can take its place.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from precedent_indexer.domain.ports import Identity, LogState, VectorStore
+from precedent_indexer.domain.rows import INDEX_FORMAT, READABLE_FORMATS
+from precedent_indexer.embedding.model_files import ModelInfo
+from precedent_indexer.errors import IndexBroken, StoreUnavailable
+from precedent_indexer.index.deleted_text import Residue
+from precedent_indexer.index.directory import Generations, carry_files, is_still
+from precedent_indexer.index.vector_file import VectorFile, inherit, open_vectors
+from precedent_schemas.subjects import STANDING_COLLECTIONS
+
+log = structlog.get_logger(__name__)
+
+MODEL_FILES: Final = "model"
+"""Inside of a generation: the files of the model that made its vectors, so that it can answer when another is used."""
+UNFINISHED: Final = "unfinished.json"
+"""Inside of a generation that a rebuild fills: what it is to become."""
+_RESUMED: Final = "a rebuild was interrupted: it is resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedIndex:
+    """A generation that is open, and what lies beside its store.
+
+    Attributes:
+        place: its directory, as it was found when it was opened.
+        is_new: it was begun in this start.
+        outdated: why another generation should take its place while it answers; None where it is as it should be.
+    """
+
+    path: Path
+    store: VectorStore
+    identity: Identity
+    vectors: VectorFile
+    residue: Residue = field(repr=False)
+    place: os.stat_result = field(repr=False)
+    is_new: bool = False
+    outdated: str | None = None
+
+    def is_gone(self) -> bool:
+        """Whether its directory was deleted, or another was put in its place; asks the disk."""
+        return not is_still(self.path, self.place)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.store.close()
+        self.vectors.close()
+
+
+class Shelf:
+    """Opens the generations of one index, and begins others."""
+
+    def __init__(
+        self,
+        directory: Generations,
+        open_store: Callable[[Path], VectorStore],
+        model: ModelInfo,
+        model_files: Path | None = None,
+    ) -> None:
+        """`model` makes the vectors of every generation that is begun; its files are carried along where given."""
+        self.directory = directory
+        self._open_store = open_store
+        self._model = model
+        self._model_files = model_files
+        self._looked_at: VectorStore | None = None
+
+    def look(self, broken: str | None = None) -> Identity | None:
+        """What the generation in use says of itself, before it is opened; None where it says nothing.
+
+        Args:
+            broken: what a probe found wrong with it.
+        """
+        current = self.directory.current()
+        if current is None or broken is not None:
+            return None
+        try:
+            # Opening takes a while in a large index: it is done once.
+            self._looked_at = self._open_store(current)
+            return self._looked_at.identity()
+        except (IndexBroken, StoreUnavailable):
+            return None
+
+    def correct(self, identity: Identity) -> None:
+        """Let the generation that was looked at say this of itself from now on."""
+        if self._looked_at is not None:
+            self._looked_at.set_identity(identity)
+
+    def open(self, log_state: LogState, broken: str | None = None, orphan: str | None = None) -> OpenedIndex:
+        """The index in the directory, begun anew where the one that is there may not be used.
+
+        Args:
+            log_state: of the log that it must be a view of.
+            broken: what a probe found wrong with the generation in use.
+            orphan: uuid of the index that the durable consumer feeds and nobody uses. One that is begun goes on for
+                it: so every copy of the lost one can still be put back.
+        """
+        current = self.directory.current()
+        if current is None:
+            if self.directory.is_damaged():
+                log.warning("index_rebuilt", reason="CURRENT is damaged: it names no generation that is there")
+            else:
+                log.info("index_begun", reason="there is none yet", directory=str(self.directory.path))
+            return self.begin(log_state, orphan)
+        if broken is not None:
+            log.warning("index_rebuilt", reason=broken, generation=current.name)
+            return self.begin(log_state, orphan)
+        try:
+            store, self._looked_at = self._looked_at or self._open_store(current), None
+            identity = store.identity()
+        except (IndexBroken, StoreUnavailable) as error:
+            log.warning("index_rebuilt", reason=str(error), generation=current.name)
+            return self.begin(log_state, orphan)
+        reason = _unusable(identity, log_state)
+        if reason is not None or identity is None:
+            store.close()
+            log.warning("index_rebuilt", reason=reason, generation=current.name)
+            return self.begin(log_state, orphan)
+        if identity.watermark == 0 and orphan is not None and orphan != identity.uuid:
+            # It has read nothing yet, so it is as good as one that is begun now.
+            identity = replace(identity, uuid=orphan)
+            store.set_identity(identity)
+        unfinished = self.unfinished(identity)
+        self.directory.drop_others(current, *unfinished)
+        outdated = self._outdated(identity) or (_RESUMED if unfinished else None)
+        return self._opened(current, store, identity, outdated=outdated)
+
+    def begin(self, log_state: LogState, index_uuid: str | None = None) -> OpenedIndex:
+        """A fresh generation, in use at once; every other one is dropped, but for the vectors of the last.
+
+        Args:
+            log_state: of the log that it is to be a view of.
+            index_uuid: of the index that it goes on for; None for another one.
+        """
+        before = self.directory.current() or next(reversed(self.directory.all()), None)
+        generation = self.directory.new()
+        identity = Identity(
+            uuid=index_uuid or uuid.uuid4().hex,
+            stream_created=log_state.created,
+            fingerprint=self._model.fingerprint,
+            watermark=0,
+            index_format=INDEX_FORMAT,
+        )
+        store = self._made(generation, identity)
+        if before is not None:
+            inherit(generation, before)
+        begun = self._opened(generation, store, identity)
+        self.directory.switch(generation)
+        self.directory.drop_others(generation)
+        return replace(begun, is_new=True)
+
+    def begin_next(self, current: OpenedIndex) -> OpenedIndex:
+        """A generation that is to take the place of `current`: resumed where one was left half-filled.
+
+        It keeps the name of the index, and looks for vectors in `current`.
+
+        Raises:
+            StoreUnavailable: it cannot be made.
+        """
+        for path in self.unfinished(current.identity):
+            resumed = self._resumed(path, current)
+            if resumed is not None:
+                return resumed
+        generation = self.directory.new()
+        identity = replace(
+            current.identity, fingerprint=self._model.fingerprint, watermark=0, index_format=INDEX_FORMAT
+        )
+        try:
+            (generation / UNFINISHED).write_text(json.dumps(asdict(identity)), encoding="utf-8")
+            store = self._made(generation, identity)
+        except (OSError, IndexBroken, StoreUnavailable) as error:
+            self.directory.drop(generation)
+            raise StoreUnavailable(f"a new generation cannot be made: {error}") from error
+        return self._opened(generation, store, identity, earlier=current.vectors)
+
+    def finish(self, generation: OpenedIndex) -> None:
+        """Take a filled generation into use, in one step."""
+        generation.vectors.part_with_earlier()
+        self.directory.switch(generation.path)
+        (generation.path / UNFINISHED).unlink(missing_ok=True)
+
+    def reopen(self, closed: OpenedIndex) -> OpenedIndex:
+        """The same generation, with a store that is opened anew.
+
+        Raises:
+            IndexBroken: it cannot be.
+        """
+        return replace(closed, store=self._open_store(closed.path))
+
+    def _made(self, generation: Path, identity: Identity) -> VectorStore:
+        if self._model_files is not None:
+            try:
+                carry_files(self._model_files, generation / MODEL_FILES)
+            except OSError as error:
+                log.warning("model_not_carried", generation=generation.name, error=error.strerror)
+        store = self._open_store(generation)
+        for collection in STANDING_COLLECTIONS:
+            store.create(collection)
+        store.set_identity(identity)
+        return store
+
+    def _opened(
+        self,
+        path: Path,
+        store: VectorStore,
+        identity: Identity,
+        *,
+        earlier: VectorFile | None = None,
+        outdated: str | None = None,
+    ) -> OpenedIndex:
+        vectors = open_vectors(path, identity.fingerprint, earlier)
+        return OpenedIndex(path, store, identity, vectors, Residue(path), path.stat(), outdated=outdated)
+
+    def _resumed(self, path: Path, current: OpenedIndex) -> OpenedIndex | None:
+        try:
+            store = self._open_store(path)
+            identity = store.identity()
+        except (IndexBroken, StoreUnavailable) as error:
+            log.warning("rebuild_started_over", reason=str(error), generation=path.name)
+            self.directory.drop(path)
+            return None
+        if identity is None or not self._is_next(identity, current.identity):
+            store.close()
+            self.directory.drop(path)
+            return None
+        log.info("rebuild_resumed", generation=path.name, watermark=identity.watermark)
+        return self._opened(path, store, identity, earlier=current.vectors)
+
+    def unfinished(self, current: Identity) -> list[Path]:
+        """Generations that a rebuild of `current` has left half-filled: at most one, the last."""
+        found: list[Path] = []
+        for path in self.directory.all():
+            try:
+                noted = Identity(**json.loads((path / UNFINISHED).read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError):
+                continue
+            if path != self.directory.current() and self._is_next(noted, current):
+                found = [path]
+        return found
+
+    def _is_next(self, identity: Identity, current: Identity) -> bool:
+        """Whether a generation that says this of itself can take the place of `current`."""
+        wanted = replace(
+            current,
+            fingerprint=self._model.fingerprint,
+            index_format=INDEX_FORMAT,
+            watermark=identity.watermark,
+            mark_seq=identity.mark_seq,
+            mark_at=identity.mark_at,
+        )
+        return identity == wanted
+
+    def _outdated(self, identity: Identity) -> str | None:
+        if identity.index_format != INDEX_FORMAT:
+            return f"its format is {identity.index_format}, this version writes {INDEX_FORMAT}"
+        if identity.fingerprint != self._model.fingerprint:
+            return f"its vectors are of model {identity.fingerprint}, this is {self._model.fingerprint}"
+        return None
+
+
+def misfit(identity: Identity, log_state: LogState) -> str | None:
+    """Why an index cannot be a view of this log; None when it can."""
+    if identity.stream_created != log_state.created:
+        return (
+            f"it belongs to the log created at {identity.stream_created}, this one was created at {log_state.created}"
+        )
+    if identity.watermark > log_state.last_seq:
+        return f"it has read up to {identity.watermark}, but the log ends at {log_state.last_seq}"
+    return None
+
+
+def _unusable(identity: Identity | None, log_state: LogState) -> str | None:
+    """Why an index may not even answer for a while; None when it may."""
+    if identity is None:
+        return "it does not say what it is"
+    if identity.index_format not in READABLE_FORMATS:
+        return f"its format is {identity.index_format}, this version reads {sorted(READABLE_FORMATS)}"
+    return misfit(identity, log_state)
+
+
+def with_watermark(identity: Identity, seq: int) -> Identity:
+    """`identity` of the same index, further on in the log."""
+    return replace(identity, watermark=seq)

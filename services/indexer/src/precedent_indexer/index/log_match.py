@@ -1,0 +1,52 @@
+"""Is the log the one that was read? Put back from a backup it may be the same, made anew, or another, grown as long.
+
+Its creation and its length alone do not tell; what it holds at the mark of the index does.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from precedent_indexer.domain.ports import Identity, Log, LogState
+
+
+async def marked(identity: Identity, source: Log, seq: int) -> Identity:
+    """`identity` up to `seq`, with the message there for a mark of the log, where the log still has it."""
+    reached = replace(identity, watermark=seq)
+    stored_at = await _stored_at(source, seq)
+    return reached if stored_at is None else replace(reached, mark_seq=seq, mark_at=stored_at)
+
+
+async def rewritten(identity: Identity, source: Log) -> str | None:
+    """Why the log is not the one that the index was filled from; None where nothing says so."""
+    if not identity.mark_seq:
+        return None
+    stored_at = await _stored_at(source, identity.mark_seq)
+    if stored_at in {None, identity.mark_at}:
+        return None
+    return (
+        f"the log has another message at {identity.mark_seq} than what was read there (stored at {stored_at}, not at "
+        f"{identity.mark_at}): it was put back from an older backup"
+    )
+
+
+async def put_back(identity: Identity, log_state: LogState, source: Log) -> Identity | None:
+    """The identity of an index whose log was made anew from a backup that has what was read; None where it was not.
+
+    It is up to its mark alone: what was gone from the log behind it may have another message in its place.
+    """
+    if not identity.mark_seq or identity.stream_created == log_state.created:
+        return None
+    if identity.watermark > log_state.last_seq or await _stored_at(source, identity.mark_seq) != identity.mark_at:
+        return None
+    return replace(identity, stream_created=log_state.created, watermark=min(identity.watermark, identity.mark_seq))
+
+
+async def began_at(log_state: LogState, source: Log) -> datetime | None:
+    """When the log stored the first message that it has: before its creation where it was put back; None if empty."""
+    found = [message async for message in source.read(log_state.first_seq, log_state.first_seq)]
+    return found[0].stored_at if found else None
+
+
+async def _stored_at(source: Log, seq: int) -> str | None:
+    found = [message async for message in source.read(seq, seq)]
+    return found[0].stored_at.isoformat() if found else None

@@ -1,0 +1,292 @@
+"""Messages of the log, in order, into the index: decode, embed, fold, store, remove.
+
+The same corridor serves what the consumer delivers and what is read from the log directly, so that a message has
+the same effect however it came. Applying it twice changes nothing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Final
+
+import structlog
+
+from precedent_indexer.domain.merge import fold, is_news
+from precedent_indexer.domain.operations import Delete, Operation, PutEvent, PutOutcome, decode
+from precedent_indexer.domain.ports import (
+    DeadLetters,
+    Log,
+    LogMessage,
+    Refusal,
+    Vector,
+    VectorStore,
+    Writes,
+)
+from precedent_indexer.embedding.displacement import displace
+from precedent_indexer.embedding.scheduler import Embedding
+from precedent_indexer.errors import BusUnavailable, ModelUnavailable
+from precedent_indexer.index.deleted_text import Residue
+from precedent_indexer.index.deletion_results import Removals
+from precedent_indexer.index.vector_file import VectorFile
+from precedent_indexer.ingest.crash_journal import ENDED_TWICE
+from precedent_indexer.ingest.deletion import Deleter
+from precedent_indexer.ingest.poison import Apart
+from precedent_indexer.observability.metrics import Metrics, unheard
+from precedent_indexer.runtime.threads import Workers
+from precedent_schemas.failures import DeadReason
+
+log = structlog.get_logger(__name__)
+
+_PROBE: Final = "a text that every model can embed"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch that is decoded and embedded; `vectors` are displaced, by sequence, `plain` are not, by text."""
+
+    messages: Sequence[LogMessage]
+    operations: Sequence[Operation]
+    vectors: Mapping[int, Vector]
+    refusals: Mapping[int, Refusal]
+    plain: Mapping[str, Vector] = field(default_factory=dict)
+
+
+class Applier:
+    """Applies messages to one index."""
+
+    def __init__(
+        self,
+        *,
+        store: VectorStore,
+        embedding: Embedding,
+        dead_letters: DeadLetters,
+        source: Log,
+        workers: Workers,
+        max_collections: int,
+        vectors: VectorFile | None = None,
+        residue: Residue | None = None,
+        removals: Removals | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        """`vectors` and `residue` lie beside the store; `removals` are told what deletions remove."""
+        self._metrics = metrics or unheard()
+        self._store = store
+        self._embedding = embedding
+        self._dead_letters = dead_letters
+        self._source = source
+        self._workers = workers
+        self._max_collections = max_collections
+        self._apart = Apart(store, workers)
+        self.reused = 0
+        """Texts that needed no embedding."""
+        self._vectors = vectors
+        self._residue = residue
+        self._removals = removals or Removals()
+        self._deleter = Deleter(
+            store=store,
+            embedding=embedding,
+            source=source,
+            dead_letters=dead_letters,
+            workers=workers,
+            vectors=vectors,
+            residue=residue,
+            removals=self._removals,
+        )
+        self.alive: Callable[[], None] = lambda: None
+        """Called now and then in the midst of what may take minutes."""
+
+    async def apply(self, messages: Sequence[LogMessage]) -> dict[int, Refusal]:
+        """Prepare and commit `messages`; what is refused, by sequence."""
+        return await self.commit(await self.prepare(messages))
+
+    async def prepare(self, messages: Sequence[LogMessage]) -> Prepared:
+        """Decode and embed; touches nothing, so that the next batch is prepared while this one is committed.
+
+        Raises:
+            ModelUnavailable: the model embeds nothing any more.
+        """
+        refusals: dict[int, Refusal] = {}
+        operations: list[Operation] = []
+        for message in messages:
+            decoded = self._decode(message)
+            if isinstance(decoded, Refusal):
+                refusals[message.seq] = decoded
+            else:
+                operations.append(decoded)
+        events = [one for one in operations if isinstance(one, PutEvent)]
+        plain = await self._embed(events)
+        vectors: dict[int, Vector] = {}
+        for one in events:
+            if one.event.text in plain:
+                vectors[one.seq] = displace(plain[one.event.text], one.event.id)
+            else:
+                refusals[one.seq] = Refusal(DeadReason.UNPROCESSABLE, "the model cannot embed this text")
+        return Prepared(messages, operations, vectors, refusals, plain)
+
+    def _decode(self, message: LogMessage) -> Operation | Refusal:
+        known = self._dead_letters.refusals().get(message.seq)
+        if known is not None:
+            # By an index that is gone. What is a dead letter stays one until it is replayed or dropped, also where this
+            # one would take it: it must not be in both. And what ended the process would end it again.
+            return known
+        try:
+            return decode(message)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it is about this message alone
+            return Refusal(DeadReason.UNPROCESSABLE, f"the indexer cannot read this message: {type(error).__name__}")
+
+    def refuse(self, message: LogMessage) -> Prepared:
+        """A message that must not be touched again, since it ends the process."""
+        return Prepared([message], (), {}, {message.seq: Refusal(DeadReason.UNPROCESSABLE, ENDED_TWICE)})
+
+    async def probe(self) -> None:
+        """Make sure that the model and the store work, before anybody is blamed for what they do.
+
+        Raises:
+            Fault: one of them does not.
+        """
+        await self._probe_model(None)
+        await self._apart.probe()
+
+    async def commit(self, prepared: Prepared) -> dict[int, Refusal]:
+        """Store what was prepared, in the order of the log; what is refused, by sequence, safely dead-lettered.
+
+        Raises:
+            Fault: the store or the bus failed; nothing is lost, and everything may be applied again.
+        """
+        refusals = dict(prepared.refusals)
+        by_seq = {message.seq: message for message in prepared.messages}
+        await self._refuse_beyond_the_cap(prepared.operations, refusals)
+        await self._bury(by_seq, refusals)
+        operations = [one for one in prepared.operations if one.seq not in refusals]
+        try:
+            await self._store_all(operations, prepared)
+        except BusUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever the store raises, only some messages may be to blame
+            log.warning("batch_not_stored", messages=len(operations), error=type(error).__name__)
+            misfits = await self._apart.each(operations, lambda one: self._store_all([one], prepared))
+            await self._bury(by_seq, misfits)
+            refusals |= misfits
+        return refusals
+
+    async def _bury(self, by_seq: Mapping[int, LogMessage], refusals: Mapping[int, Refusal]) -> None:
+        for seq, refusal in sorted(refusals.items()):
+            await self._dead_letters.put(by_seq[seq], refusal)
+            # The detail may quote the message: it is shown with the dead letter.
+            log.warning("dead_letter", seq=seq, reason=str(refusal.reason))
+
+    async def _refuse_beyond_the_cap(self, operations: Sequence[Operation], refusals: dict[int, Refusal]) -> None:
+        """Refuse what would begin a collection too many: an event, or an outcome that comes before any event."""
+        puts = [one for one in operations if not isinstance(one, Delete) and one.seq not in refusals]
+        wanted = {one.collection for one in puts}
+        if not {one for one in wanted if not await self._workers.read(self._store.exists, one)}:
+            return
+        known = set(await self._workers.read(self._store.places))
+        for one in puts:
+            if one.collection in known:
+                continue
+            if len(known) < self._max_collections:
+                known.add(one.collection)
+                continue
+            refusals[one.seq] = Refusal(
+                DeadReason.UNPROCESSABLE,
+                f"collection {one.collection} would be one more than the {self._max_collections} allowed: "
+                "raise PRECEDENT_MAX_COLLECTIONS and replay",
+            )
+
+    async def _embed(self, events: Sequence[PutEvent]) -> dict[str, Vector]:
+        """The vector of each distinct text that can be embedded."""
+        known = await self._recall(events)
+        texts = list(dict.fromkeys(one.event.text for one in events if one.event.text not in known))
+        self.reused += len(known) + sum(text in self._embedding.cache for text in texts)
+        if not texts:
+            return known
+        try:
+            return known | await self._embedding.of_events(texts)
+        except Exception as error:  # noqa: BLE001 -- whatever the runtime raises, only some texts may be to blame
+            log.warning("embedding_failed", texts=len(texts), error=type(error).__name__)
+            return known | await self._embed_one_by_one(texts)
+
+    async def _recall(self, events: Sequence[PutEvent]) -> dict[str, Vector]:
+        """Vectors that were computed before and are no longer in memory."""
+        found: dict[str, Vector] = {}
+        if self._vectors is None:
+            return found
+        unknown = [one.event for one in events if one.event.text not in self._embedding.cache]
+        for collection in dict.fromkeys(event.collection for event in unknown):
+            texts = list({event.text for event in unknown if event.collection == collection})
+            found |= await self._workers.read(self._vectors.find, collection, texts)
+        return found
+
+    async def _embed_one_by_one(self, texts: Sequence[str]) -> dict[str, Vector]:
+        plain: dict[str, Vector] = {}
+        for text in texts:
+            try:
+                plain |= await self._embedding.of_events([text])
+            except Exception as error:  # noqa: BLE001 -- as above
+                await self._probe_model(error)
+        return plain
+
+    async def _probe_model(self, cause: Exception | None) -> None:
+        # A model that cannot embed anything is at fault itself: no text may be blamed for it.
+        try:
+            await self._embedding.anew(_PROBE)
+        except Exception as error:  # noqa: BLE001 -- as above
+            raise ModelUnavailable(f"the model embeds nothing any more: {type(error).__name__}") from cause
+
+    async def _store_all(self, operations: Sequence[Operation], prepared: Prepared) -> None:
+        # Deletions divide the batch: what came before one is stored before it is applied.
+        for is_deletion, run in groupby(operations, key=lambda one: isinstance(one, Delete)):
+            part = list(run)
+            if is_deletion:
+                for one in part:
+                    if isinstance(one, Delete):
+                        await self._deleter.delete(one, self.alive)
+                        self._count_deletion(one)
+            else:
+                for collection in dict.fromkeys(one.collection for one in part):
+                    puts = [one for one in part if one.collection == collection and not isinstance(one, Delete)]
+                    await self._put(collection, puts, prepared)
+
+    async def _put(self, collection: str, operations: Sequence[PutEvent | PutOutcome], prepared: Prepared) -> None:
+        ids = list(
+            dict.fromkeys(one.event.id if isinstance(one, PutEvent) else one.outcome.event_id for one in operations)
+        )
+
+        def read_fold_write() -> tuple[Writes, set[str]]:
+            rows = self._store.rows(collection, ids)
+            outcomes = self._store.outcomes(collection, ids)
+            writes = fold(operations, rows, outcomes, prepared.vectors)
+            self._store.write(collection, writes)
+            texts = {row.event.text for row, _ in writes.rows.values()}
+            before = {rows[event_id].event.text for event_id in writes.rows if event_id in rows} - texts
+            if self._vectors is not None and writes.rows:
+                self._vectors.keep(collection, {text: prepared.plain[text] for text in texts}, before)
+            passed_over = {one.event.text for one in operations if isinstance(one, PutEvent)} - texts
+            return writes, before | passed_over
+
+        writes, superseded = await self._workers.write(read_fold_write)
+        # When their event is deleted, nobody will know any more that it once had these texts.
+        self._embedding.cache.forget(superseded)
+        for one in operations:
+            kind = "event" if isinstance(one, PutEvent) else "outcome"
+            self._metrics.messages.labels(kind, "applied" if is_news(one, writes) else "superseded").inc()
+
+    def _count_deletion(self, deletion: Delete) -> None:
+        removed = self._removals.of(deletion.seq)
+        self._metrics.messages.labels("deletion", "applied").inc()
+        self._metrics.events_removed.labels("deleted").inc(removed if isinstance(removed, int) else len(removed or ()))
+
+    async def take_out(self, collection: str, ids: Sequence[str]) -> None:
+        """Remove what the index has of these ids, unread, because it is not what the log says."""
+
+        def remove() -> None:
+            if self._residue is not None:
+                self._residue.note()
+            self._store.remove(collection, ids, ids)
+
+        await self._workers.write(remove)
+
+    def removed_by(self, seq: int) -> list[str] | int | None:
+        """Which events the deletion with this sequence removed (their ids, or how many), once it is applied."""
+        return self._removals.of(seq)

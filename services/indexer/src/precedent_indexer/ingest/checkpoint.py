@@ -1,0 +1,74 @@
+"""The watermark and the durable consumer, looked after on behalf of the write corridor."""
+
+from precedent_indexer.adapters.nats.bus import Bus
+from precedent_indexer.adapters.nats.streams import create_consumer, ensure_consumer
+from precedent_indexer.domain.ports import ConsumerState, Identity, Log, LogState
+from precedent_indexer.errors import Fault, StartRefused
+from precedent_indexer.index.generations import OpenedIndex, misfit, with_watermark
+from precedent_indexer.index.log_match import marked, rewritten
+from precedent_indexer.index.watermark import Progress
+from precedent_indexer.ingest.crash_journal import FILE, InHand
+from precedent_indexer.runtime.threads import Workers
+
+
+class Books:
+    """The books of one generation."""
+
+    def __init__(self, bus: Bus, index: OpenedIndex, progress: Progress, workers: Workers, source: Log) -> None:
+        self.in_hand = InHand(index.path / FILE)
+        """The note of what is being worked on."""
+        self._bus = bus
+        self._index = index
+        self._progress = progress
+        self._workers = workers
+        self._source = source
+        self._identity = index.identity
+
+    async def save_watermark(self, seq: int) -> None:
+        """Keep with the index that everything up to `seq` is applied.
+
+        Raises:
+            StartRefused: the log is not the one any more that was read.
+        """
+        self._identity = await self._reached(seq)
+        await self._workers.write(self._index.store.set_identity, self._identity)
+
+    async def _reached(self, seq: int) -> Identity:
+        try:
+            reason = await rewritten(self._identity, self._source)
+            identity = await marked(self._identity, self._source, seq)
+        except Fault:
+            # The old mark stays, and tells as much.
+            return with_watermark(self._identity, seq)
+        if reason is not None:
+            raise StartRefused(f"the index no longer fits the log: {reason}; started again, it is rebuilt from the log")
+        return identity
+
+    def check_log(self, log_state: LogState) -> None:
+        """Make sure that the log is still the one that this index is a view of.
+
+        Raises:
+            StartRefused: it is not.
+        """
+        reason = misfit(with_watermark(self._index.identity, self._progress.indexed_seq), log_state)
+        if reason is not None:
+            raise StartRefused(f"the index no longer fits the log: {reason}; started again, it is rebuilt from the log")
+
+    async def recreate_consumer(self, after_seq: int) -> None:
+        """Make the durable consumer again, so that it delivers what comes after `after_seq`."""
+        await create_consumer(self._bus, index_uuid=self._index.identity.uuid, after_seq=after_seq)
+
+    async def check_owner(self, consumer: ConsumerState) -> None:
+        """Make sure that the consumer still feeds this index in this process.
+
+        Raises:
+            StartRefused: it was taken over by another.
+        """
+        mine = self._index.identity.uuid
+        if consumer.index_uuid == mine and consumer.instance not in {None, self._bus.instance}:
+            raise StartRefused(
+                f"another indexer with a copy of index {mine} has taken over its consumer while this one was silent: "
+                "one index has one writer; stop one of them"
+            )
+        if (consumer.index_uuid, consumer.instance) != (mine, self._bus.instance):
+            await ensure_consumer(self._bus, index_uuid=mine, after_seq=self._progress.indexed_seq)

@@ -1,0 +1,331 @@
+"""One run of the write corridor, from the watermark on: take, prepare, commit, settle.
+
+The durable consumer says that there is something new and keeps the books; the order of the log rules. What it
+delivers again is acknowledged and skipped; what it does not deliver (because an earlier life of this process, or
+an index that is gone, was given it) is read from the log directly. So the watermark is always a prefix of the log.
+
+Two tasks share the work: one takes messages in order and prepares them (decoding, embedding), the other commits what
+is prepared (storing, settling). A short queue between them is all that runs ahead, and what is in it is embedded
+already or next: the model goes from batch to batch without waiting for what Chroma does in between. What was in hand
+when the process ended without a word is handled one message at a time, with nothing beside it.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final, Protocol
+
+import structlog
+
+from precedent_indexer.domain.ports import ConsumerState, Deliveries, Delivery, Log, LogMessage, LogState, Refusal
+from precedent_indexer.errors import ConsumerGone, Fault, StartRefused
+from precedent_indexer.index.liveness import Liveness
+from precedent_indexer.index.watermark import Progress
+from precedent_indexer.ingest.acks import Unsettled
+from precedent_indexer.ingest.applier import Applier, Prepared
+from precedent_indexer.ingest.crash_journal import InHand
+from precedent_indexer.observability import tracing
+from precedent_indexer.observability.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+_IDLE_S: Final = 1.0
+"""Seconds of silence after which the tail of the log is looked at: a deleted tail is never delivered."""
+_SAVE_EVERY_S: Final = 1.0
+"""Seconds between two saves of the watermark; what lies between is applied again after a crash, harmlessly."""
+_AHEAD: Final = 2
+"""Batches that may wait to be committed: enough to keep the model busy, little to lose or to wait for."""
+_BATCH_BYTES: Final = 128 * 1024
+"""Payload after which a batch is full although it could hold more messages: long texts take long to embed."""
+_CHECK_OWNER_EVERY_S: Final = 5.0
+_REPORT_EVERY_S: Final = 5.0
+
+
+class Bookkeeping(Protocol):
+    """What the corridor needs done about the consumer and the index's identity."""
+
+    @property
+    def in_hand(self) -> InHand:
+        """The note of what is being worked on, kept with the index."""
+
+    async def save_watermark(self, seq: int) -> None:
+        """Keep with the index that everything up to `seq` is applied."""
+
+    async def recreate_consumer(self, after_seq: int) -> None:
+        """Make the durable consumer again, so that it delivers what comes after `after_seq`."""
+
+    def check_log(self, log_state: LogState) -> None:
+        """Make sure that the log is still the one that this index is a view of.
+
+        Raises:
+            StartRefused: it was made anew, or is shorter than what was read: only a new start can begin an index anew.
+        """
+
+    async def check_owner(self, consumer: ConsumerState) -> None:
+        """Make sure that the consumer still feeds this index.
+
+        Raises:
+            StartRefused: it was taken over by another.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Corridor:
+    """What a run works with; it outlives the run."""
+
+    feed: Deliveries
+    source: Log
+    applier: Applier
+    progress: Progress
+    books: Bookkeeping
+    unsettled: Unsettled
+    liveness: Liveness
+    batch_size: int
+    metrics: Metrics
+    saves_each: bool = False
+    """The watermark is saved with every batch, since other processes go by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What is committed next: a batch (None: nothing but gone messages), then everything up to `upto` is applied."""
+
+    prepared: asyncio.Future[Prepared] | None
+    upto: int
+    spans: tracing.Batch = tracing.NO_BATCH
+
+
+class Flow:
+    """One run: it ends with the first fault, or in good order once `draining` is set."""
+
+    def __init__(self, corridor: Corridor, draining: asyncio.Event) -> None:
+        self._with = corridor
+        self._draining = draining
+        self._in_hand = corridor.books.in_hand
+        corridor.applier.alive = corridor.liveness.begin
+        self._steps: asyncio.Queue[_Step | None] = asyncio.Queue(_AHEAD)
+        self._preparing: set[asyncio.Future[Prepared]] = set()
+        self._taken = corridor.progress.indexed_seq
+        self._is_probed = False
+        self._saved_seq = -1
+        self._saved_at = self._checked_at = time.monotonic()
+
+    async def run(self, *, to_the_end: bool = False) -> None:
+        """Follow the log.
+
+        Args:
+            to_the_end: read up to the end of the log first, past a consumer that delivers nothing.
+
+        Raises:
+            Fault: the store, the model or the bus failed.
+            ConsumerGone: it was deleted.
+            StartRefused: another indexer took the consumer over, or the log is another one.
+        """
+        try:
+            await self._with.unsettled.settle()
+            await _together(self._take_all(to_the_end=to_the_end), self._commit_all())
+            await self._save(force=True)
+        except (Fault, ConsumerGone, StartRefused, asyncio.CancelledError):
+            # None of these is the doing of what is in hand.
+            self._in_hand.clear()
+            raise
+        finally:
+            await _cancelled(self._preparing)
+        self._in_hand.clear()
+
+    # -- taking and preparing ---------------------------------------------------------------------------------
+
+    async def _take_all(self, *, to_the_end: bool) -> None:
+        await self._catch_up(to_the_end=to_the_end)
+        while not self._draining.is_set():
+            batch = await self._with.feed.next_batch(self._with.batch_size, _IDLE_S)
+            if batch:
+                await self._take(batch)
+            else:
+                await self._idle()
+            if time.monotonic() - self._checked_at > _CHECK_OWNER_EVERY_S:
+                await self._check_owner(await self._with.feed.state())
+        await self._steps.put(None)
+
+    async def _catch_up(self, *, to_the_end: bool) -> None:
+        """Read from the log what was once delivered and is not in the index."""
+        last = (await self._with.feed.state()).delivered_seq
+        if to_the_end:
+            last = max(last, (await self._with.source.state()).last_seq)
+        if self._taken >= last:
+            return
+        log.info("catching_up", first_seq=self._taken + 1, last_seq=last)
+        await self._read_through(last)
+
+    async def _read_through(self, last: int) -> bool:
+        """Take what the log still has up to `last`; False when told to take no more on the way."""
+        batch: list[LogMessage] = []
+        reported = time.monotonic()
+        async for message in self._with.source.read(self._taken + 1, last):
+            batch.append(message)
+            if self._is_full(batch):
+                await self._prepare(batch)
+                batch = []
+                if self._draining.is_set():
+                    return False
+                if time.monotonic() - reported > _REPORT_EVERY_S:
+                    reported = time.monotonic()
+                    log.info("catching_up", indexed_seq=self._with.progress.indexed_seq, last_seq=last)
+        await self._prepare(batch)
+        await self._pass_over(last)
+        return True
+
+    async def _take(self, batch: Sequence[Delivery]) -> None:
+        """Prepare the new messages of `batch` in order, whatever order they came in; settle those done already."""
+        self._with.unsettled.add(batch)
+        await self._with.unsettled.settle()
+        # What is at or below is on its way already, and settled when it is committed.
+        await self._take_in_order({one.message.seq: one.message for one in batch if one.message.seq > self._taken})
+
+    async def _take_in_order(self, fresh: Mapping[int, LogMessage]) -> None:
+        run: list[LogMessage] = []
+        expected = self._taken + 1
+        for seq in sorted(fresh):
+            if seq != expected:
+                # Between lies what is gone from the log, or what was delivered elsewhere: the log knows.
+                await self._prepare(run)
+                run = []
+                if not await self._read_through(seq - 1):
+                    return
+            elif self._is_full(run):
+                await self._prepare(run)
+                run = []
+            run.append(fresh[seq])
+            expected = seq + 1
+        await self._prepare(run)
+
+    def _is_full(self, messages: Sequence[LogMessage]) -> bool:
+        return len(messages) >= self._with.batch_size or sum(len(one.data) for one in messages) > _BATCH_BYTES
+
+    async def _prepare(self, messages: Sequence[LogMessage]) -> None:
+        for suspected, part in groupby(messages, key=lambda one: self._in_hand.suspect(one.seq)):
+            if suspected:
+                await self._handle_alone(next(part))
+            else:
+                await self._hand_on(list(part))
+
+    async def _hand_on(self, messages: Sequence[LogMessage]) -> None:
+        self._in_hand.take(self._with.progress.indexed_seq + 1, messages[-1].seq)
+        spans = tracing.Batch(messages)
+        preparing = asyncio.ensure_future(self._prepared(messages, spans))
+        self._preparing.add(preparing)
+        preparing.add_done_callback(self._preparing.discard)
+        self._taken = messages[-1].seq
+        await self._steps.put(_Step(preparing, self._taken, spans))
+
+    async def _handle_alone(self, message: LogMessage) -> None:
+        """Nothing runs beside a message that may have ended the process: if it ends again, it is known why."""
+        await self._steps.join()
+        if not self._is_probed:
+            # What is slow or fails the first time must not count as the message's doing.
+            await self._with.applier.probe()
+            self._is_probed = True
+        spans = tracing.Batch([message])
+        prepared: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
+        if self._in_hand.is_guilty(message.seq):
+            prepared.set_result(self._with.applier.refuse(message))
+        else:
+            self._in_hand.take_alone(message.seq)
+            prepared.set_result(await self._prepared([message], spans))
+        self._taken = message.seq
+        await self._steps.put(_Step(prepared, self._taken, spans))
+        await self._steps.join()
+
+    async def _prepared(self, messages: Sequence[LogMessage], spans: tracing.Batch) -> Prepared:
+        with self._with.metrics.stage("prepare"), spans.stage("prepare"):
+            prepared = await self._with.applier.prepare(messages)
+        self._with.progress.prepare(messages[-1].seq)
+        return prepared
+
+    async def _pass_over(self, seq: int) -> None:
+        """Up to `seq`, what was not taken is gone from the log."""
+        if seq > self._taken:
+            self._taken = seq
+            await self._steps.put(_Step(None, seq))
+
+    async def _idle(self) -> None:
+        """Nothing came: cover a tail of the log that is gone, and save the watermark."""
+        log_state = await self._with.source.state()
+        self._with.books.check_log(log_state)
+        consumer = await self._with.feed.state()
+        if consumer.delivered_seq > self._taken:
+            # Delivered, but never arrived here: a response lost on the way would come again after ack_wait only.
+            await self._read_through(consumer.delivered_seq)
+        elif consumer.pending == 0 and log_state.last_seq > self._taken:
+            # Nothing more will be delivered, so all of it should be gone. The log knows.
+            await self._read_through(log_state.last_seq)
+        await self._check_owner(consumer)
+        await self._save(force=True)
+        if self._with.progress.indexed_seq >= log_state.last_seq:
+            self._with.liveness.hear()
+
+    async def _check_owner(self, consumer: ConsumerState) -> None:
+        self._checked_at = time.monotonic()
+        await self._with.books.check_owner(consumer)
+
+    # -- committing and settling ------------------------------------------------------------------------------
+
+    async def _commit_all(self) -> None:
+        while (step := await self._steps.get()) is not None:
+            self._with.metrics.queue_length.labels("prepared").set(self._steps.qsize())
+            await self._commit(step)
+            self._steps.task_done()
+            await self._save(force=False)
+
+    async def _commit(self, step: _Step) -> None:
+        applier, books, progress = self._with.applier, self._with.books, self._with.progress
+        messages: Sequence[LogMessage] = ()
+        if step.prepared:
+            prepared = await step.prepared
+            messages = prepared.messages
+            with self._with.metrics.stage("commit"), step.spans.stage("commit"):
+                refusals = await applier.commit(prepared)
+            step.spans.end(refusals)
+            self._note(messages, refusals)
+        if any(applier.removed_by(one.seq) is not None for one in messages):
+            # Whoever asked for a deletion is answered once the watermark passes it: it must not fall back again.
+            await books.save_watermark(step.upto)
+            self._saved_seq, self._saved_at = step.upto, time.monotonic()
+        progress.advance(step.upto)
+        self._with.liveness.advance()
+        self._in_hand.done(step.upto)
+        with self._with.metrics.stage("settle"):
+            await self._with.unsettled.settle()
+
+    def _note(self, messages: Sequence[LogMessage], refusals: Mapping[int, Refusal]) -> None:
+        for seq, refusal in refusals.items():
+            self._with.progress.refuse(seq, refusal)
+            self._with.metrics.dead_letters.labels(str(refusal.reason)).inc()
+        self._with.metrics.note_delays(one.stored_at for one in messages)
+
+    async def _save(self, *, force: bool) -> None:
+        seq = self._with.progress.indexed_seq
+        if seq > self._saved_seq and (
+            force or self._with.saves_each or time.monotonic() - self._saved_at > _SAVE_EVERY_S
+        ):
+            await self._with.books.save_watermark(seq)
+            self._saved_seq, self._saved_at = seq, time.monotonic()
+
+
+async def _together(*parts: Coroutine[None, None, None]) -> None:
+    """Run all; the first failure ends the others and is raised."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        await _cancelled(tasks)
+
+
+async def _cancelled(futures: Iterable[asyncio.Future[Any]]) -> None:
+    """None of them runs any more."""
+    some = list(futures)
+    for one in some:
+        one.cancel()
+    await asyncio.gather(*some, return_exceptions=True)

@@ -1,0 +1,210 @@
+"""The write corridor's life: run after run until told to stop, whatever fails in between.
+
+What the indexer depends on may fail: that is waited out, said to whoever asks, and nothing is refused for it. A run
+that falls silent although messages wait is begun anew once; where that does not help, the process ends.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from precedent_indexer.domain.ports import Deliveries, Log
+from precedent_indexer.errors import ConsumerGone, Fault, Stalled
+from precedent_indexer.index.liveness import Liveness
+from precedent_indexer.index.watermark import Progress
+from precedent_indexer.ingest.acks import Unsettled
+from precedent_indexer.ingest.applier import Applier
+from precedent_indexer.ingest.pipeline import Bookkeeping, Corridor, Flow
+from precedent_indexer.observability.metrics import Metrics, unheard
+from precedent_schemas.limits import ACK_WAIT_S
+
+log = structlog.get_logger(__name__)
+
+_FIRST_BACKOFF_S: Final = 0.2
+_LAST_BACKOFF_S: Final = 10.0
+_TOUCH_EVERY_S: Final = ACK_WAIT_S / 3
+"""Seconds between two words to the server that what is in hand is still being worked on."""
+_WATCH_EVERY_S: Final = 5.0
+_SILENCE_S: Final = 120.0
+"""Seconds without progress, although messages wait, after which a run is given up: the longest step takes less."""
+
+
+class Ingest:
+    """Runs until told to stop."""
+
+    def __init__(
+        self,
+        *,
+        feed: Deliveries,
+        source: Log,
+        applier: Applier,
+        progress: Progress,
+        books: Bookkeeping,
+        batch_size: int,
+        metrics: Metrics | None = None,
+        saves_each: bool = False,
+    ) -> None:
+        self.liveness = Liveness()
+        self._corridor = Corridor(
+            feed=feed,
+            source=source,
+            applier=applier,
+            progress=progress,
+            books=books,
+            unsettled=Unsettled(progress),
+            liveness=self.liveness,
+            batch_size=batch_size,
+            metrics=metrics or unheard(),
+            saves_each=saves_each,
+        )
+        self._stopping = asyncio.Event()
+        self._draining = asyncio.Event()
+        """Set while nothing more is to be taken: held, or stopping."""
+        self._free = asyncio.Event()
+        self._free.set()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._holding = asyncio.Lock()
+
+    @property
+    def unsettled(self) -> int:
+        """Messages that were taken and are not settled."""
+        return len(self._corridor.unsettled)
+
+    def stop(self) -> None:
+        """Finish what is in hand, settle it, and return from `run`."""
+        self._stopping.set()
+        self._draining.set()
+        self._free.set()
+
+    @contextlib.asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Nothing is taken, committed or saved within; what was taken before is committed and settled first.
+
+        The watermark does not move within, and the corridor begins again from it afterwards. One holder at a time.
+        Where the corridor does not run (not yet, or no longer), it is held as it is.
+        """
+        async with self._holding:
+            self._free.clear()
+            self._draining.set()
+            try:
+                await self._quiet.wait()
+                yield
+            finally:
+                self._free.set()
+                if not self._stopping.is_set():
+                    self._draining.clear()
+
+    def use(self, applier: Applier, books: Bookkeeping) -> None:
+        """Go on with another index, from the watermark that `progress` has when the hold ends; only while held.
+
+        Raises:
+            RuntimeError: the corridor is not held: two indexes would be mixed.
+        """
+        if not (self._holding.locked() and self._quiet.is_set()):
+            raise RuntimeError("another index is only taken into use while the corridor is held")
+        self._corridor = replace(self._corridor, applier=applier, books=books)
+
+    async def run(self) -> None:
+        """Follow the log until `stop`; faults of the store, the model or the bus are waited out.
+
+        Raises:
+            StartRefused: another indexer took the consumer over, or the log is another one.
+            Stalled: it does not advance any more.
+        """
+        touching = asyncio.create_task(self._touch_in_hand())
+        try:
+            await self._run_after_run()
+        finally:
+            touching.cancel()
+            self._quiet.set()
+        with contextlib.suppress(Fault):
+            await self._corridor.unsettled.give_back()
+        if not self._holding.locked():
+            # Once more, where the last run broke off: what is not saved is only applied again.
+            with contextlib.suppress(Fault):
+                await self._corridor.books.save_watermark(self._corridor.progress.indexed_seq)
+
+    async def _touch_in_hand(self) -> None:
+        while True:
+            await asyncio.sleep(_TOUCH_EVERY_S)
+            with contextlib.suppress(Fault):
+                await self._corridor.unsettled.touch(self._corridor.feed.waiting())
+
+    async def _run_after_run(self) -> None:
+        backoff = _FIRST_BACKOFF_S
+        while not self._stopping.is_set():
+            if not self._free.is_set():
+                self._quiet.set()
+                await self._free.wait()
+                continue
+            self._quiet.clear()
+            begun_at = self._corridor.progress.indexed_seq
+            try:
+                await self._watched(Flow(self._corridor, self._draining))
+            except ConsumerGone as error:
+                self._count(error)
+                log.warning("consumer_gone", detail=str(error), resume_after=self._corridor.progress.indexed_seq)
+                self.liveness.fault = "the durable consumer is gone"
+                await self._wait_out(backoff)
+                await self._try_to_recreate()
+            except Fault as error:
+                self._count(error)
+                log.error("ingest_fault", error=type(error).__name__, detail=str(error)[:300], retry_in_s=backoff)
+                self.liveness.fault = error.says
+                await self._wait_out(backoff)
+            else:
+                backoff = _FIRST_BACKOFF_S
+                continue
+            advanced = self._corridor.progress.indexed_seq > begun_at
+            backoff = _FIRST_BACKOFF_S if advanced else min(backoff * 2, _LAST_BACKOFF_S)
+
+    async def _watched(self, flow: Flow) -> None:
+        """Let the flow run for as long as it gives signs of life."""
+        self.liveness.begin()
+        running = asyncio.create_task(flow.run(to_the_end=self.liveness.stalls > 0))
+        try:
+            while not (await asyncio.wait({running}, timeout=_WATCH_EVERY_S))[0]:
+                if self.liveness.silence_s() > _SILENCE_S:
+                    self._give_up()
+                    return
+            await running
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
+    def _count(self, error: Exception) -> None:
+        self._corridor.metrics.faults.labels(type(error).__name__).inc()
+
+    def _give_up(self) -> None:
+        self.liveness.stalls += 1
+        self._corridor.metrics.faults.labels(Stalled.__name__).inc()
+        covered = self._corridor.progress.indexed_seq
+        if self.liveness.stalls > 1:
+            raise Stalled(
+                f"the index stays at {covered} although the log goes on: begun anew, it did not advance either; "
+                "the process ends, so that the supervisor starts it again"
+            )
+        log.error("ingest_stalled", indexed_seq=covered, silent_s=_SILENCE_S, remedy="the corridor is begun anew")
+
+    async def _try_to_recreate(self) -> None:
+        corridor = self._corridor
+        try:
+            # A log that was made anew begins at 1: a consumer behind our watermark would never be given anything.
+            corridor.books.check_log(await corridor.source.state())
+            await corridor.books.recreate_consumer(corridor.progress.indexed_seq)
+            corridor.unsettled.forget()
+        except Fault as error:
+            log.error("consumer_not_recreated", detail=str(error)[:300])
+            self.liveness.fault = error.says
+
+    async def _wait_out(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._draining.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,1 @@
+"""What keeps an index right over time: rebuild, verify, retention, housekeeping, watchdog."""

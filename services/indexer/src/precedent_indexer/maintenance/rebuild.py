@@ -1,0 +1,286 @@
+"""A rebuild without downtime: a new generation is filled from the log while the old one answers, then takes its place.
+
+It is interrupted without harm: what it has filled is found by the next rebuild. Where it fails, what it has filled is
+removed, and the old generation goes on.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Protocol
+
+import structlog
+
+from precedent_indexer.domain.ports import DeadLetters, Log, LogMessage, Refusal
+from precedent_indexer.errors import BusUnavailable, Fault, JobFailed, StoreUnavailable
+from precedent_indexer.index.generations import OpenedIndex, Shelf, with_watermark
+from precedent_indexer.index.watermark import Progress
+from precedent_indexer.ingest.applier import Applier
+from precedent_indexer.ingest.crash_journal import FILE, InHand
+from precedent_indexer.maintenance.recall_check import overlap_at_10
+from precedent_indexer.maintenance.retention import expire
+from precedent_indexer.runtime.jobs import ReportProgress, Run
+from precedent_indexer.runtime.threads import Workers
+from precedent_schemas.jobs import JobReport
+
+log = structlog.get_logger(__name__)
+
+_TOGETHER: Final = 32
+"""Messages of one part: so much the store writes at once, and questions wait for no more."""
+_SMALL: Final = 512
+"""Messages that may be left when the switch begins: the log waits for them."""
+_SAVE_EVERY_S: Final = 1.0
+_FIRST_BACKOFF_S: Final = 0.2
+_LAST_BACKOFF_S: Final = 10.0
+
+Probe = Callable[[Path], Awaitable[str | None]]
+"""What is wrong with the generation in this directory; None where nothing is."""
+
+
+class Service(Protocol):
+    """The indexer around the rebuild: one generation in use, which another can take the place of."""
+
+    @property
+    def index(self) -> OpenedIndex:
+        """The generation in use."""
+
+    def filler(self, index: OpenedIndex) -> Applier:
+        """Fills a generation that is not in use, by the model that it is for."""
+
+    async def reached(self) -> int:
+        """The sequence up to which the generation to come must have read to take the place of the one in use."""
+
+    def held(self) -> AbstractAsyncContextManager[None]:
+        """Inside, nothing is taken from the log."""
+
+    def take_over(self, index: OpenedIndex) -> Callable[[], Awaitable[object]]:
+        """Put a generation in the place of the one in use, while held; the result waits for questions to the old."""
+
+    async def let_questions_pass(self) -> None:
+        """Wait while questions are worked on, a moment long."""
+
+
+@dataclass(slots=True)
+class _Filling:
+    """A generation on its way, up to `done`.
+
+    Attributes:
+        is_probed: its model and its store have shown in this life that they work.
+        holds: the write corridor is held for it.
+    """
+
+    index: OpenedIndex
+    applier: Applier
+    in_hand: InHand
+    done: int
+    saved_at: float
+    is_probed: bool = False
+    holds: bool = False
+
+
+class Rebuilder:
+    """Fills a new generation and switches to it."""
+
+    def __init__(
+        self,
+        *,
+        service: Service,
+        shelf: Shelf,
+        source: Log,
+        dead_letters: DeadLetters,
+        progress: Progress,
+        workers: Workers,
+        probe: Probe,
+    ) -> None:
+        self._service = service
+        self._shelf = shelf
+        self._source = source
+        self._dead_letters = dead_letters
+        self._progress = progress
+        self._workers = workers
+        self._probe = probe
+
+    def because(self, reason: str) -> Run:
+        """The job that rebuilds the index for this reason."""
+        return lambda report: self.run(reason, report)
+
+    async def run(self, reason: str, report: ReportProgress) -> JobReport:
+        """Rebuild the index.
+
+        Raises:
+            JobFailed: it cannot be; the old generation goes on.
+        """
+        old = self._service.index
+        log.info("rebuild_begun", reason=reason, generation=old.path.name)
+        index = await self._begin(old)
+        filling = _Filling(
+            index=index,
+            applier=self._service.filler(index),
+            in_hand=InHand(index.path / FILE),
+            done=index.identity.watermark,
+            saved_at=time.monotonic(),
+        )
+        try:
+            await self._fill(filling, report)
+            overlap = await self._compare(old, filling, report)
+            ended = await self._switch(old, filling, report)
+        except asyncio.CancelledError:
+            filling.in_hand.clear()
+            raise
+        except Exception as error:
+            await self._give_up(filling, error)
+            raise
+        log.info("rebuild_switched", generation=index.path.name, indexed_seq=filling.done, overlap_at_10=overlap)
+        await ended()
+        await self._workers.write(old.close)
+        await asyncio.to_thread(self._shelf.directory.drop, old.path)
+        return JobReport(
+            events=await self._workers.read(_count, index),
+            reason=reason,
+            overlap_at_10=overlap,
+            vectors_reused=filling.applier.reused,
+        )
+
+    async def _begin(self, old: OpenedIndex) -> OpenedIndex:
+        for path in self._shelf.unfinished(old.identity):
+            # A kill in the wrong moment may have left it so that whoever opens it is ended.
+            broken = await self._probe(path)
+            if broken is not None:
+                log.warning("rebuild_started_over", reason=broken, generation=path.name)
+                await asyncio.to_thread(self._shelf.directory.drop, path)
+        try:
+            return await asyncio.to_thread(self._shelf.begin_next, old)
+        except StoreUnavailable as error:
+            raise JobFailed(str(error)) from error
+
+    async def _give_up(self, filling: _Filling, error: Exception) -> None:
+        log.error("rebuild_failed", generation=filling.index.path.name, error=type(error).__name__)
+        filling.index.vectors.part_with_earlier()
+        await self._workers.write(filling.index.close)
+        await asyncio.to_thread(self._shelf.directory.drop, filling.index.path)
+
+    async def _fill(self, filling: _Filling, report: ReportProgress) -> None:
+        """Read the log until little is left; the bus may go away meanwhile."""
+        backoff = _FIRST_BACKOFF_S
+        while True:
+            try:
+                target = await self._service.reached()
+                await self._read_up_to(filling, target, report)
+                if await self._service.reached() - filling.done <= _SMALL:
+                    return
+                backoff = _FIRST_BACKOFF_S
+            except BusUnavailable:
+                log.warning("rebuild_waits", done_seq=filling.done, retry_in_s=backoff)
+                await asyncio.sleep(backoff)
+                backoff = min(2 * backoff, _LAST_BACKOFF_S)
+
+    async def _read_up_to(self, filling: _Filling, target: int, report: ReportProgress) -> None:
+        batch: list[LogMessage] = []
+        report("filling", filling.done, target)
+        # What the write corridor has refused up to `target` is there by now.
+        await self._dead_letters.refresh()
+        async for message in self._source.read(filling.done + 1, target):
+            batch.append(message)
+            if len(batch) == _TOGETHER:
+                await self._apply(filling, batch)
+                batch = []
+                report("filling", filling.done, target)
+        await self._apply(filling, batch)
+        filling.done = max(filling.done, target)
+        await self._save(filling)
+        report("filling", filling.done, target)
+
+    async def _apply(self, filling: _Filling, batch: Sequence[LogMessage]) -> None:
+        if not batch:
+            return
+        await self._service.let_questions_pass()
+        # What became a dead letter stays one: it must not be in the index as well.
+        refused = self._dead_letters.refusals()
+        wanted = [message for message in batch if message.seq not in refused]
+        if any(filling.in_hand.suspect(message.seq) for message in wanted):
+            # Nothing else is in hand meanwhile: if the process ends again, it is known why, and nobody else is blamed.
+            async with contextlib.nullcontext() if filling.holds else self._service.held():
+                for message in wanted:
+                    await self._apply_alone(filling, message)
+        elif wanted:
+            filling.in_hand.take(wanted[0].seq, wanted[-1].seq)
+            self._note(await filling.applier.apply(wanted))
+        filling.done = batch[-1].seq
+        filling.in_hand.done(filling.done)
+        if time.monotonic() - filling.saved_at > _SAVE_EVERY_S:
+            await self._save(filling)
+
+    async def _apply_alone(self, filling: _Filling, message: LogMessage) -> None:
+        """A message that was in hand when the process ended without a word may be what ended it."""
+        if not filling.is_probed:
+            # What ends the process whatever it is given must not count as the message's doing.
+            await filling.applier.probe()
+            filling.is_probed = True
+        if filling.in_hand.is_guilty(message.seq):
+            self._note(await filling.applier.commit(filling.applier.refuse(message)))
+        else:
+            filling.in_hand.take_alone(message.seq)
+            self._note(await filling.applier.apply([message]))
+        filling.in_hand.done(message.seq)
+
+    def _note(self, refusals: dict[int, Refusal]) -> None:
+        for seq, refusal in refusals.items():
+            self._progress.refuse(seq, refusal)
+
+    async def _save(self, filling: _Filling) -> None:
+        filling.index = replace(filling.index, identity=with_watermark(filling.index.identity, filling.done))
+        await self._workers.write(filling.index.store.set_identity, filling.index.identity)
+        filling.saved_at = time.monotonic()
+
+    async def _compare(self, old: OpenedIndex, filling: _Filling, report: ReportProgress) -> float | None:
+        report("comparing", filling.done, filling.done)
+        try:
+            first_seq = (await self._source.state()).first_seq
+            return await overlap_at_10(
+                self._workers, self._source, first_seq, filling.done, old.store, filling.index.store
+            )
+        except Fault as error:
+            # The old one may be why this rebuild was begun.
+            log.warning("generations_not_compared", error=type(error).__name__)
+            return None
+
+    async def _switch(
+        self, old: OpenedIndex, filling: _Filling, report: ReportProgress
+    ) -> Callable[[], Awaitable[object]]:
+        """Old answers until here, new ones from here on."""
+        while True:
+            try:
+                async with self._service.held():
+                    filling.holds = True
+                    report("switching", filling.done, await self._service.reached())
+                    await self._read_up_to(filling, await self._service.reached(), report)
+                    await self._expire(filling.index)
+                    await self._workers.write(_adopt_collections, old, filling.index)
+                    self._shelf.finish(filling.index)
+                    return self._service.take_over(filling.index)
+            except BusUnavailable:
+                # The corridor is let go of meanwhile: it has its own ways to wait for the bus.
+                filling.holds = False
+                await self._fill(filling, report)
+
+    async def _expire(self, index: OpenedIndex) -> None:
+        """What left the log while the generation was filled."""
+        await expire(self._workers, index.store, index.vectors, (await self._source.state()).first_seq)
+
+
+def _count(index: OpenedIndex) -> int:
+    return sum(index.store.count(collection) for collection in index.store.collections())
+
+
+def _adopt_collections(old: OpenedIndex, new: OpenedIndex) -> None:
+    """A collection stays, also where nothing is left in it."""
+    try:
+        collections = old.store.collections()
+    except StoreUnavailable:
+        return
+    for collection in collections:
+        new.store.create(collection)

@@ -1,0 +1,1 @@
+"""Several indexers over one Chroma server: all answer, and the holder of the lease writes."""

@@ -1,0 +1,124 @@
+"""A replica that does not write: it answers from the index that another writes, as far as that one says it is."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+import structlog
+from pydantic import BaseModel
+
+from precedent_indexer.api.index_view import IndexView
+from precedent_indexer.api.listing import Lister
+from precedent_indexer.api.recurrence import Recurrence
+from precedent_indexer.api.search import Answerer
+from precedent_indexer.api.server import Verb
+from precedent_indexer.domain.ports import DeadLetters, Deliveries, Identity, Log, Refusal, VectorStore
+from precedent_indexer.domain.rows import READABLE_FORMATS
+from precedent_indexer.domain.writers import Account
+from precedent_indexer.embedding.scheduler import AbsentModel, Embedding
+from precedent_indexer.index.liveness import Liveness
+from precedent_indexer.index.watermark import Progress
+from precedent_indexer.replicas.forwarding import Asker, forwarded
+from precedent_indexer.replicas.lease import Claim
+from precedent_indexer.runtime.jobs import Jobs
+from precedent_indexer.runtime.threads import Workers
+from precedent_schemas import catalogue
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S: Final = 0.1
+"""Seconds between two looks at how far the index is: so long a read of one's own write waits beside the writer."""
+
+
+class Refused(DeadLetters, Protocol):
+    """What became a dead letter."""
+
+    async def refresh(self) -> None:
+        """Take note of what is new."""
+
+
+class Follower:
+    """The generation in use, read again and again for how far it is; another takes its place in one step."""
+
+    def __init__(
+        self,
+        *,
+        read_account: Callable[[], Account],
+        open_store: Callable[[str], VectorStore],
+        embedding: Embedding,
+        source: Log,
+        feed: Deliveries,
+        dead_letters: Refused,
+        workers: Workers,
+        bus: Asker,
+        claim: Callable[[], Claim | None],
+        max_payload: Callable[[], int],
+    ) -> None:
+        self.progress = Progress(0)
+        self.liveness = Liveness()
+        self._read_account = read_account
+        self._open_store = open_store
+        self._embedding = embedding
+        self._source = source
+        self._feed = feed
+        self._dead_letters = dead_letters
+        self._workers = workers
+        self._bus = bus
+        self._claim = claim
+        self._max_payload = max_payload
+        self._known: Mapping[int, Refusal] = {}
+        self._generation: tuple[str, str] | None = None
+        self._view_now: IndexView | None = None
+
+    async def look(self) -> tuple[Account, IndexView | None]:
+        """How far the index is now; and a view of it where another generation is in use since the last look.
+
+        Raises:
+            Fault: the index or the log cannot be read just now.
+        """
+        account = await self._workers.read(self._read_account)
+        identity = account.identity
+        if account.current is None or identity is None or identity.index_format not in READABLE_FORMATS:
+            return account, None
+        # Before it is said that the index covers them: whoever waits for one of them is told that it was refused.
+        await self._dead_letters.refresh()
+        refusals = dict(self._dead_letters.refusals())
+        for seq in refusals.keys() - self._known.keys():
+            self.progress.refuse(seq, refusals[seq])
+        for seq in self._known.keys() - refusals.keys():
+            self.progress.forget(seq)
+        self._known = refusals
+        view = None
+        generation = (account.current, identity.fingerprint)
+        if generation != self._generation:
+            log.info("following", generation=account.current, indexed_seq=identity.watermark)
+            self._generation = generation
+            view = self._view_now = self._view(account.current, identity)
+        self.progress.rewind(identity.watermark)
+        self.progress.advance(identity.watermark)
+        return account, view
+
+    def verbs(self, view: IndexView) -> Mapping[str, Verb]:
+        """Who answers what: what the index is read for is answered here, everything else by the writer."""
+        answerer = Answerer(view, feed=self._feed, dead_letters=self._dead_letters, jobs=Jobs(), liveness=self.liveness)
+        return {one.name: forwarded(one, self._bus, self._claim) for one in catalogue.ENDPOINTS} | {
+            catalogue.SEARCH.name: answerer.search,
+            catalogue.RECURRENCE.name: Recurrence(view).recurrence,
+            catalogue.GET.name: answerer.get,
+            catalogue.LIST.name: Lister(view, self._max_payload).page,
+            catalogue.COLLECTION_STATS.name: answerer.collection_stats,
+        }
+
+    async def foresee(self, request: BaseModel, _seq: int) -> None:
+        """Begin what a question that waits for the index will need: no event is embedded here that it could hold up."""
+        if self._view_now is not None:
+            self._view_now.foresee(request)
+
+    def _view(self, generation: str, identity: Identity) -> IndexView:
+        fits = identity.fingerprint == self._embedding.model.fingerprint
+        return IndexView(
+            store=self._open_store(generation),
+            embedding=self._embedding if fits else AbsentModel(identity.fingerprint, lambda: 0.0),
+            source=self._source,
+            progress=self.progress,
+            workers=self._workers,
+        )

@@ -1,0 +1,64 @@
+"""Questions that only the replica that writes can answer, handed on to it by those that do not."""
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from pydantic import BaseModel
+
+from precedent_indexer.api.server import Door, Verb
+from precedent_indexer.domain.ports import Packet, Tally
+from precedent_indexer.errors import QuestionFailed
+from precedent_indexer.replicas.lease import Claim
+from precedent_schemas import catalogue, codec
+from precedent_schemas.catalogue import Endpoint
+from precedent_schemas.failures import ErrorBody, ErrorReason
+from precedent_schemas.subjects import NO_COLLECTION, REPLICAS_PREFIX, SERVICE_ERROR_CODE_HEADER
+
+_TIMEOUT_S: Final = 35.0
+"""Seconds for an answer: more than a deletion waits until it is applied."""
+_GLANCE_S: Final = 5.0
+_BY_NAME: Final = {endpoint.name: endpoint for endpoint in catalogue.ENDPOINTS}
+
+
+class Asker(Protocol):
+    """How the other replica is asked."""
+
+    async def request(self, subject: str, data: bytes = b"", *, timeout_s: float) -> Packet:
+        """Send and wait for the answer.
+
+        Raises:
+            BusUnavailable: nobody answered in time, or nobody listens.
+        """
+
+
+def writers_subject(token: int) -> str:
+    """What the replica with this token listens on; an earlier writer that does not know yet hears nothing."""
+    return f"{REPLICAS_PREFIX}.*.*.{token}"
+
+
+def forwarded(endpoint: Endpoint, bus: Asker, claim: Callable[[], Claim | None]) -> Verb:
+    """Answers a question by what the writer answers; `claim` is what is known of the lease."""
+    timeout_s = _GLANCE_S if endpoint in {catalogue.STATS, catalogue.REBUILD, catalogue.VERIFY} else _TIMEOUT_S
+
+    async def ask(collection: str, request: Any) -> BaseModel:  # noqa: ANN401 -- each endpoint has its own model
+        holder = claim()
+        if holder is None or not holder.holder:
+            raise QuestionFailed(
+                ErrorReason.UNAVAILABLE, "no replica writes the index just now, another will shortly: ask again later"
+            )
+        subject = f"{REPLICAS_PREFIX}.{collection or NO_COLLECTION}.{endpoint.name}.{holder.token}"
+        answer = await bus.request(subject, codec.encode(request), timeout_s=timeout_s)
+        if SERVICE_ERROR_CODE_HEADER in answer.headers:
+            told = codec.decode(ErrorBody, answer.data).error
+            raise QuestionFailed(ErrorReason(told.reason), told.message, told.details)
+        return codec.decode(endpoint.reply, answer.data)
+
+    return ask
+
+
+async def take_forwarded(door: Door, packet: Packet) -> None:
+    """Answer what another replica hands on; what nobody would ask so is left unanswered."""
+    name = packet.subject.split(".")[4]
+    endpoint = _BY_NAME.get(name)
+    if endpoint is not None and packet.reply:
+        await door.take(endpoint, packet, Tally())

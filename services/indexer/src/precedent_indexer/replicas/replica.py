@@ -1,0 +1,175 @@
+"""Several indexers over one Chroma server: all answer, and the one that has the lease writes.
+
+A replica begins by following the index that another writes. Where nobody writes, it takes the lease, becomes a whole
+indexer in the same process, and stays one until it ends. One that loses the lease ends: the supervisor starts it
+again, and it follows.
+"""
+
+import asyncio
+import contextlib
+import uuid
+from typing import Any, Final
+
+import structlog
+
+from precedent_indexer.adapters.chroma.server import ChromaServer
+from precedent_indexer.adapters.nats.bus import Bus
+from precedent_indexer.adapters.nats.dead_letters import JetStreamDeadLetters
+from precedent_indexer.adapters.nats.deliveries import PullFeed
+from precedent_indexer.adapters.nats.lease import LeaseEntry, ensure_bucket
+from precedent_indexer.adapters.nats.log import JetStreamLog
+from precedent_indexer.adapters.nats.permissions import SHARED, check_permissions
+from precedent_indexer.adapters.nats.streams import await_leaders, ensure_streams, operators_choices
+from precedent_indexer.api.index_view import IndexView
+from precedent_indexer.api.server import Door
+from precedent_indexer.app.endpoint import Reception
+from precedent_indexer.app.metrics_collector import Bystander
+from precedent_indexer.app.models import Models
+from precedent_indexer.domain.writers import Account
+from precedent_indexer.errors import Fault, NotPermitted, StartDenied, StartRefused
+from precedent_indexer.index.directory import IndexDirectory
+from precedent_indexer.index.log_match import began_at
+from precedent_indexer.observability import metrics_server
+from precedent_indexer.observability.metrics import Metrics
+from precedent_indexer.replicas.follower import LOOK_EVERY_S, Follower
+from precedent_indexer.replicas.lease import Lease
+from precedent_indexer.replicas.writer import Means, Writer
+from precedent_indexer.runtime.shutdown import SOFT_STOP_S, when_told, within
+from precedent_indexer.runtime.threads import Workers
+from precedent_indexer.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_NOTES: Final = "replica"
+"""Directory, inside of PRECEDENT_CHROMA_PATH, of what a replica keeps for itself."""
+_ATTEMPT_EVERY_S: Final = 0.5
+
+
+async def serve(settings: Settings, connection_name: str) -> int:
+    """Answer, and write where nobody else does, until SIGTERM or SIGINT; the exit code.
+
+    Raises:
+        StartRefused: something contradicts what must hold.
+        LeaseLost: another replica writes.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        home = IndexDirectory(settings.precedent_chroma_path)
+        stack.callback(home.close)
+        workers = Workers()
+        stack.callback(workers.close)
+        models = await asyncio.to_thread(Models, settings, workers, Metrics())
+        server = await asyncio.to_thread(ChromaServer.connect, settings)
+        bus = await Bus.connect(settings, connection_name)
+        stack.push_async_callback(bus.close)
+        try:
+            await check_permissions(bus, beside=SHARED)
+            await await_leaders(bus, settings.precedent_start_timeout_s)
+            await ensure_streams(bus, operators_choices(settings))
+            await ensure_bucket(bus, settings.precedent_replicas)
+            source = JetStreamLog(bus)
+            log_state = await source.state()
+            dead_letters = JetStreamDeadLetters(bus, log_state.created, await began_at(log_state, source))
+            await dead_letters.refresh()
+        except NotPermitted as error:
+            raise StartDenied(f"JetStream cannot be used: {error}") from error
+        except Fault as error:
+            raise StartRefused(f"JetStream cannot be used: {error}") from error
+        if settings.precedent_metrics_port:
+            host, port = settings.precedent_metrics_host, settings.precedent_metrics_port
+            stack.callback(metrics_server.serve(models.metrics, host, port))
+        lease = Lease(LeaseEntry(bus), uuid.uuid4().hex, settings.precedent_lease_s)
+        means = Means(settings, home.path / _NOTES, bus, source, dead_letters, workers, models, server, lease)
+        return await Replica(means).run()
+
+
+class Replica:
+    """One of them."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._reception = Reception(means.bus)
+        feed = PullFeed(means.bus, window=0)
+        self._follower = Follower(
+            read_account=means.server.books.read,
+            open_store=means.server.open,
+            embedding=means.models.installed,
+            source=means.source,
+            feed=feed,
+            dead_letters=means.dead_letters,
+            workers=means.workers,
+            bus=means.bus,
+            claim=lambda: means.lease.seen,
+            max_payload=lambda: means.bus.max_payload,
+        )
+        self._bystander = Bystander(
+            metrics=means.models.metrics,
+            feed=feed,
+            source=means.source,
+            dead_letters=means.dead_letters,
+            progress=self._follower.progress,
+            liveness=self._follower.liveness,
+        )
+
+    async def run(self) -> int:
+        """Follow, then write; the exit code."""
+        bus, lease = self._means.bus, self._means.lease
+        stopping = when_told()
+        told: set[asyncio.Future[Any]] = {asyncio.create_task(stopping.wait()), bus.closed}
+        following = asyncio.create_task(self._follow())
+        watching = asyncio.create_task(self._bystander.run())
+        await asyncio.wait({following, *told}, return_when=asyncio.FIRST_COMPLETED)
+        watching.cancel()
+        if not following.done():
+            following.cancel()
+            await within(SOFT_STOP_S, bus.stop_taking, self._reception.drain)
+            log.info("stopped")
+            return 1 if bus.closed.done() else 0
+        keeping = asyncio.create_task(lease.keep())
+        try:
+            return await Writer(self._means, await following).write(self._reception, self._follower, keeping, told)
+        finally:
+            keeping.cancel()
+            await asyncio.wait({keeping})
+
+    async def _follow(self) -> Account:
+        """Answer from what another writes, until nobody does; the index as it was left."""
+        means, liveness = self._means, self._follower.liveness
+        now = asyncio.get_running_loop().time
+        attempt_at = now()
+        unused: IndexView | None = None
+        while True:
+            try:
+                account, view = await self._follower.look()
+                unused = view or unused
+                # One that nobody has named may be refused: the log feeds another index.
+                if unused is not None and account.identity is not None and means.lease.names(account.identity.uuid):
+                    await self._answer_from(unused, account.identity.uuid)
+                    unused = None
+                if now() >= attempt_at:
+                    attempt_at = now() + _ATTEMPT_EVERY_S
+                    if await means.lease.attempt(account.token, vacant=account.was_left()):
+                        return await means.workers.read(means.server.books.read)
+                liveness.hear()
+            except Fault as error:
+                if liveness.fault is None:
+                    log.warning("following_waits", error=type(error).__name__, detail=str(error)[:300])
+                liveness.fault = "the index or the bus cannot be read"
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _answer_from(self, view: IndexView, index_uuid: str) -> None:
+        verbs = self._follower.verbs(view)
+        if self._reception.door is not None:
+            self._reception.door.use(verbs)
+            return
+        bus, settings = self._means.bus, self._means.settings
+        door = Door(
+            verbs,
+            reply=bus.reply,
+            wait_until_covered=view.wait_until_covered,
+            foresee=self._follower.foresee,
+            max_payload=lambda: bus.max_payload,
+            at_once=settings.precedent_questions_at_once,
+            waiting=settings.precedent_questions_waiting,
+            metrics=self._means.models.metrics,
+        )
+        await self._reception.lead_to(door, index_uuid)

@@ -1,0 +1,1 @@
+"""Threads, priorities, locks, jobs and shutdown."""

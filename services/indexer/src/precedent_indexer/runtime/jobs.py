@@ -1,0 +1,190 @@
+"""Long work on the index: one job at a time, begun or joined, shown in the service's stats until the next."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from precedent_indexer.errors import (
+    BusUnavailable,
+    JobFailed,
+    ModelUnavailable,
+    QuestionFailed,
+    StartRefused,
+    StoreUnavailable,
+)
+from precedent_indexer.observability.metrics import Metrics, unheard
+from precedent_schemas import questions
+from precedent_schemas.failures import ErrorReason
+from precedent_schemas.jobs import REBUILD, REPAIR, VERIFY, EndedJob, Job, JobReply, JobReport
+
+log = structlog.get_logger(__name__)
+
+ReportProgress = Callable[[str, int, int], None]
+"""Takes the phase, the sequence up to which it has worked, and the one with which it ends."""
+Run = Callable[[ReportProgress], Awaitable[JobReport]]
+"""The work of a job; whatever it raises is its failure."""
+
+_REPORT_EVERY_S: Final = 5.0
+_LEAST_S: Final = 0.5
+"""Seconds of a phase before its rate means anything."""
+_SAFE: Final[dict[type[Exception], str]] = {
+    BusUnavailable: "NATS or JetStream does not answer",
+    StoreUnavailable: "the store fails",
+    ModelUnavailable: "the model fails",
+}
+"""What callers are told of a fault: its own text may hold what somebody published."""
+
+
+class _Running:
+    """One job and how far it is."""
+
+    def __init__(self, kind: str) -> None:
+        self.id = secrets.token_hex(6)
+        self.kind = kind
+        self.started_at = datetime.now(UTC)
+        self._begun = time.monotonic()
+        self._phase = "starting"
+        self._phase_begun = self._begun
+        self._first_seq = 0
+        self._done_seq = 0
+        self._target_seq = 0
+        self._logged = self._begun
+
+    @property
+    def took_s(self) -> float:
+        return round(time.monotonic() - self._begun, 3)
+
+    def report(self, phase: str, done_seq: int, target_seq: int) -> None:
+        now = time.monotonic()
+        if phase != self._phase:
+            self._phase, self._phase_begun, self._first_seq = phase, now, done_seq
+        self._done_seq, self._target_seq = done_seq, target_seq
+        if now - self._logged >= _REPORT_EVERY_S:
+            self._logged = now
+            shown = self.state()
+            log.info("job", kind=self.kind, phase=phase, done_seq=done_seq, target_seq=target_seq, eta_s=shown.eta_s)
+
+    def state(self) -> Job:
+        took = time.monotonic() - self._phase_begun
+        done = self._done_seq - self._first_seq
+        rate = done / took if done > 0 and took >= _LEAST_S else None
+        return Job(
+            id=self.id,
+            kind=self.kind,
+            phase=self._phase,
+            done_seq=self._done_seq,
+            target_seq=self._target_seq,
+            per_second=round(rate, 1) if rate else None,
+            eta_s=round(max(0, self._target_seq - self._done_seq) / rate, 1) if rate else None,
+            started_at=self.started_at,
+        )
+
+
+class Jobs:
+    """Runs at most one job."""
+
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or unheard()
+        self._running: _Running | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._last: EndedJob | None = None
+        self._stopped = False
+
+    @property
+    def current(self) -> Job | None:
+        """The job under way."""
+        return self._running.state() if self._running else None
+
+    @property
+    def last(self) -> EndedJob | None:
+        """The job that ended last."""
+        return self._last
+
+    def start(self, kind: str, run: Run) -> JobReply:
+        """Begin the job, or join the one that runs where it is of the same kind; returns at once.
+
+        Raises:
+            QuestionFailed: refused, since one of another kind runs; unavailable, since the process is about to end.
+        """
+        if self._stopped:
+            raise QuestionFailed(ErrorReason.UNAVAILABLE, "the indexer is stopping: ask again when it is back")
+        if self._running is not None:
+            if self._running.kind != kind:
+                raise QuestionFailed(
+                    ErrorReason.REFUSED,
+                    f"a {self._running.kind} is under way, so no {kind} can begin: ask again when it has ended",
+                )
+            return JobReply(job=self._running.state(), joined=True)
+        self._running = _Running(kind)
+        self._task = asyncio.create_task(self._run(self._running, run))
+        return JobReply(job=self._running.state(), joined=False)
+
+    async def ended(self) -> EndedJob | None:
+        """Wait for the job under way, if there is one; the one that ended last."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
+        return self._last
+
+    async def stop(self) -> None:
+        """Cancel what is under way, wait until it has left, begin nothing any more."""
+        self._stopped = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _run(self, running: _Running, run: Run) -> None:
+        log.info("job_begun", kind=running.kind, id=running.id)
+        report: JobReport | None = None
+        error: str | None = None
+        try:
+            report = await run(running.report)
+        except Exception as failure:  # noqa: BLE001 -- a job that fails must end as one that failed, whatever it was
+            error = _safe(failure)
+            log.error("job_failed", kind=running.kind, id=running.id, error=type(failure).__name__, detail=error)
+        finally:
+            self._running = None
+        self._last = EndedJob(
+            id=running.id,
+            kind=running.kind,
+            outcome="done" if error is None else "failed",
+            error=error,
+            report=report,
+            ended_at=datetime.now(UTC),
+            took_s=running.took_s,
+        )
+        self._metrics.jobs.labels(running.kind, self._last.outcome).inc()
+        if report is not None:
+            found = report.model_dump(exclude={"examples"}, exclude_none=True)
+            log.info("job_done", kind=running.kind, id=running.id, took_s=self._last.took_s, **found)
+
+
+class JobVerbs:
+    """The verbs that begin a job."""
+
+    def __init__(self, jobs: Jobs, *, rebuild: Run, verify: Run, repair: Run) -> None:
+        self._jobs = jobs
+        self._rebuild = rebuild
+        self._verify = verify
+        self._repair = repair
+
+    async def rebuild(self, _collection: str, _request: questions.RebuildRequest) -> JobReply:
+        """Fill a new generation and switch to it."""
+        return self._jobs.start(REBUILD, self._rebuild)
+
+    async def verify(self, _collection: str, request: questions.VerifyRequest) -> JobReply:
+        """Compare the log with the index."""
+        return self._jobs.start(REPAIR, self._repair) if request.repair else self._jobs.start(VERIFY, self._verify)
+
+
+def _safe(error: Exception) -> str:
+    if isinstance(error, JobFailed | StartRefused):
+        return str(error)
+    for kind, text in _SAFE.items():
+        if isinstance(error, kind):
+            return text
+    return f"it failed unexpectedly ({type(error).__name__}): the log of the indexer says where"
