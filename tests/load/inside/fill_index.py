@@ -27,9 +27,9 @@ from precedent_indexer.app.models import open_sessions
 from precedent_indexer.domain.ports import LogMessage
 from precedent_indexer.embedding.model_files import DEFAULT_MODEL_DIR, ModelInfo
 from precedent_indexer.embedding.scheduler import Embedding
-from precedent_indexer.index.deletion_results import Removals
+from precedent_indexer.index.deletion_results import DeletionResults
 from precedent_indexer.index.directory import IndexDirectory
-from precedent_indexer.index.generations import Shelf, with_watermark
+from precedent_indexer.index.generations import GenerationStore, with_watermark
 from precedent_indexer.ingest.applier import Applier, Prepared
 from precedent_indexer.runtime.threads import Workers
 
@@ -65,7 +65,7 @@ async def fill(texts: list[str]) -> dict[str, float]:
     bus = await Bus.connect(chosen, "precedent-benchmark")
     source = JetStreamLog(bus)
     log = await source.state()
-    index = Shelf(directory, ChromaStore.open, real.model, files).open(log)
+    index = GenerationStore(directory, ChromaStore.open, real.model, files).open(log)
     workers = Workers()
     applier = Applier(
         store=index.store,
@@ -75,8 +75,8 @@ async def fill(texts: list[str]) -> dict[str, float]:
         workers=workers,
         max_collections=chosen.precedent_max_collections,
         vectors=index.vectors,
-        residue=index.residue,
-        removals=Removals(),
+        deleted_text=index.deleted_text,
+        deletion_results=DeletionResults(),
     )
     began = time.perf_counter()
     filled = await _apply_all(applier, source, log.last_seq)

@@ -18,7 +18,7 @@ from precedent_indexer.adapters.chroma.server import ChromaServer
 from precedent_indexer.api.filter import compile_filter
 from precedent_indexer.domain import row_digest
 from precedent_indexer.domain.ports import Identity, VectorStore, Where, Writes
-from precedent_indexer.domain.row_digest import StoredImprints
+from precedent_indexer.domain.row_digest import StoredDigests
 from precedent_indexer.domain.rows import OutcomeRecord, Row
 from precedent_indexer.errors import IndexBroken, StoreUnavailable
 from precedent_indexer.settings import Settings
@@ -105,19 +105,19 @@ def test_imprints_are_what_they_must_be(reopen: Callable[[], VectorStore]) -> No
     store.write(C, Writes(outcomes={"early": decided_first}))
     store = reopen()
     assert sorted(store.ids(C)) == sorted([FULL.event.id, "plain", "nul", "early"])
-    found = store.imprints(C, [FULL.event.id, "plain", "nul", "early", "unknown"])
+    found = store.digests(C, [FULL.event.id, "plain", "nul", "early", "unknown"])
     assert FULL.outcome is not None
     shown, kept = row_digest.of_outcome(FULL.outcome)
     assert found == {
-        FULL.event.id: StoredImprints(row_digest.of_event(FULL), shown, kept, has_vector=True),
-        "plain": StoredImprints(row_digest.of_event(row("plain")), has_vector=True),
-        "nul": StoredImprints(
+        FULL.event.id: StoredDigests(row_digest.of_event(FULL), shown, kept, has_vector=True),
+        "plain": StoredDigests(row_digest.of_event(row("plain")), has_vector=True),
+        "nul": StoredDigests(
             row_digest.of_event(row("nul", text="\x00 in it", attributes={"list": ["b", "a"]})), has_vector=True
         ),
-        "early": StoredImprints(kept=row_digest.of_outcome(decided_first)[1]),
+        "early": StoredDigests(kept=row_digest.of_outcome(decided_first)[1]),
     }
     assert store.ids("none") == []
-    assert store.imprints("none", ["plain"]) == {}
+    assert store.digests("none", ["plain"]) == {}
 
 
 def test_create_makes_an_empty_collection_once(store: VectorStore) -> None:

@@ -7,10 +7,10 @@ from fakes.chaos import CALM, Chaos
 from fakes.deliveries import FakeFeed
 from precedent_indexer.domain.ports import ConsumerState, LogState
 from precedent_indexer.errors import BusUnavailable, StartRefused, StoreUnavailable
-from precedent_indexer.ingest.crash_journal import InHand
+from precedent_indexer.ingest.crash_journal import CrashJournal
 
 
-class FakeInHand(InHand):
+class FakeInHand(CrashJournal):
     """The note in memory; give `left` to the next life of the process."""
 
     def __init__(self, left: str = "", chaos: Chaos = CALM) -> None:
@@ -27,7 +27,7 @@ class FakeInHand(InHand):
         self.chaos.step("in_hand.written", OSError("fake: written, but nobody heard of it"))
 
 
-class FakeBooks:
+class FakeCheckpoint:
     """Bookkeeping; `saved` is the watermark that a restart finds."""
 
     def __init__(self, feed: FakeFeed, chaos: Chaos = CALM) -> None:
@@ -37,11 +37,11 @@ class FakeBooks:
         self.saves: list[int] = []
         self.on_save: Callable[[int], None] = lambda _seq: None
         self.owner_checks = 0
-        self.in_hand = FakeInHand("", chaos)
+        self.journal = FakeInHand("", chaos)
 
     def reopen(self) -> None:
         """The process begins a new life."""
-        self.in_hand = FakeInHand(self.in_hand.left, self.chaos)
+        self.journal = FakeInHand(self.journal.left, self.chaos)
 
     async def save_watermark(self, seq: int) -> None:
         """Keep it."""

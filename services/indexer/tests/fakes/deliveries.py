@@ -60,7 +60,7 @@ class FakeFeed:
         self.exists = True
         self.index_uuid: str | None = "fake"
         self.delivered_seq = 0
-        self.unsettled: dict[int, int] = {}
+        self.pending_acks: dict[int, int] = {}
         """Sequences that the server waits for, and how often each was delivered."""
         self.settlements: defaultdict[int, list[str]] = defaultdict(list)
         self.touched: list[int] = []
@@ -81,7 +81,7 @@ class FakeFeed:
         fresh = [seq for seq in sorted(self.log.messages) if seq > self.delivered_seq]
         for seq in fresh[: max(0, limit - len(batch))]:
             self.delivered_seq = seq
-            self.unsettled[seq] = 1
+            self.pending_acks[seq] = 1
             self._send(self.log.messages[seq], batch)
         return [FakeDelivery(one, self) for one in batch]
 
@@ -94,32 +94,32 @@ class FakeFeed:
         self._must_exist()
         self._step("state")
         pending = sum(seq > self.delivered_seq for seq in self.log.messages)
-        again = sum(deliveries > 1 for deliveries in self.unsettled.values())
-        return ConsumerState(self.delivered_seq, pending, len(self.unsettled), again, self.index_uuid, "fake")
+        again = sum(deliveries > 1 for deliveries in self.pending_acks.values())
+        return ConsumerState(self.delivered_seq, pending, len(self.pending_acks), again, self.index_uuid, "fake")
 
     def settle(self, seq: int, how: str) -> None:
         """One delivery was settled."""
         self._step(how)
         self.on_settle(seq, how)
         self.settlements[seq].append(how)
-        self.unsettled.pop(seq, None)
+        self.pending_acks.pop(seq, None)
 
     def give_back(self, seq: int) -> None:
         """One delivery will not be worked on: it is due once more."""
         self._step("nak")
         self.given_back.append(seq)
-        if seq in self.unsettled and seq in self.log.messages:
-            self.unsettled[seq] += 1
-            self._again.append(replace(self.log.messages[seq], deliveries=self.unsettled[seq]))
+        if seq in self.pending_acks and seq in self.log.messages:
+            self.pending_acks[seq] += 1
+            self._again.append(replace(self.log.messages[seq], deliveries=self.pending_acks[seq]))
 
     def let_ack_wait_pass(self) -> None:
         """What is not settled is due once more, if the log still has it."""
-        for seq in list(self.unsettled):
+        for seq in list(self.pending_acks):
             if seq not in self.log.messages:
-                del self.unsettled[seq]
+                del self.pending_acks[seq]
                 continue
-            self.unsettled[seq] += 1
-            self._again.append(replace(self.log.messages[seq], deliveries=self.unsettled[seq]))
+            self.pending_acks[seq] += 1
+            self._again.append(replace(self.log.messages[seq], deliveries=self.pending_acks[seq]))
 
     def forget_client(self) -> None:
         """The process is gone, and what was on its way to it."""
@@ -135,7 +135,7 @@ class FakeFeed:
         """Somebody makes it again."""
         self.exists = True
         self.delivered_seq = after_seq
-        self.unsettled.clear()
+        self.pending_acks.clear()
         self.recreated_after.append(after_seq)
 
     def _send(self, one: LogMessage, batch: list[LogMessage]) -> None:

@@ -5,13 +5,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from fakes.bookkeeping import FakeBooks
+from fakes.bookkeeping import FakeCheckpoint
 from fakes.chaos import Chaos, Doom, Killed
 from fakes.dead_letters import FakeDeadLetters
 from fakes.deliveries import FakeFeed, Quirk
 from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
-from fakes.log_model import KILLER, POISON, doomed, meaning, replayed, unburied
+from fakes.log_model import KILLER, POISON, meaning, replayed, to_erase, unburied
 from fakes.vector_store import FakeStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.domain.operations import Delete
@@ -84,8 +84,8 @@ class FakeIndexer:
         self.store = self._empty_store()
         self.feed = FakeFeed(self.log, self.chaos, quirks)
         self.dead_letters = FakeDeadLetters(self.chaos)
-        self.books = FakeBooks(self.feed, self.chaos)
-        self.books.on_save = self.check_covered
+        self.checkpoint = FakeCheckpoint(self.feed, self.chaos)
+        self.checkpoint.on_save = self.check_covered
         self.feed.on_settle = self.check_settlement
         self.lives = 0
         self.named_alone: Counter[int] = Counter()
@@ -101,8 +101,8 @@ class FakeIndexer:
 
     def _start(self) -> None:
         self.lives += 1
-        self.books.reopen()
-        self.progress = Progress(self.books.saved)
+        self.checkpoint.reopen()
+        self.progress = Progress(self.checkpoint.saved)
         self.applier = Applier(
             store=self.store,
             embedding=embedding_of(FailingEmbedder(self.chaos)),
@@ -117,7 +117,7 @@ class FakeIndexer:
             source=self.log,
             applier=self.applier,
             progress=self.progress,
-            books=self.books,
+            checkpoint=self.checkpoint,
             batch_size=self._batch_size,
             metrics=self._metrics,
         )
@@ -128,26 +128,26 @@ class FakeIndexer:
         for _ in range(turns):
             await asyncio.sleep(0)
             if self._task.done():
-                self._bury()
+                self._dead_letter()
                 self._start()
 
     async def run_to_the_end(self) -> None:
         """Let it work until nothing is left to do, and stop it softly."""
-        for turn in range(_PATIENCE):
-            if turn % _ACK_WAIT == 0:
+        for exclusive_lock in range(_PATIENCE):
+            if exclusive_lock % _ACK_WAIT == 0:
                 self.feed.let_ack_wait_pass()
             await self.run(1)
-            if self.progress.indexed_seq == self.log.last_seq and not self.feed.unsettled and not self.chaos.plan:
+            if self.progress.indexed_seq == self.log.last_seq and not self.feed.pending_acks and not self.chaos.plan:
                 self.ingest.stop()
                 await asyncio.wait({self._task})
-                if self._task.exception() is None and self.books.saved == self.log.last_seq:
+                if self._task.exception() is None and self.checkpoint.saved == self.log.last_seq:
                     return
-                self._bury()
+                self._dead_letter()
                 self._start()
             elif self.progress.indexed_seq == self.log.last_seq:
                 self.chaos.plan.clear()
         raise AssertionError(
-            f"still at {self.progress.indexed_seq} of {self.log.last_seq}, unsettled: {self.feed.unsettled}"
+            f"still at {self.progress.indexed_seq} of {self.log.last_seq}, unsettled: {self.feed.pending_acks}"
         )
 
     async def lose_the_index(self) -> None:
@@ -156,16 +156,16 @@ class FakeIndexer:
         await asyncio.wait({self._task})
         self.feed.forget_client()
         self.store = self._empty_store()
-        self.books.saved = 0
-        self.books.in_hand.left = ""
+        self.checkpoint.saved = 0
+        self.checkpoint.journal.left = ""
         self._start()
 
-    def _bury(self) -> None:
+    def _dead_letter(self) -> None:
         try:
             self._task.result()
         except Killed:
             self.feed.forget_client()
-            alone = json.loads(self.books.in_hand.left or '{"alone": 0}')["alone"]
+            alone = json.loads(self.checkpoint.journal.left or '{"alone": 0}')["alone"]
             self.named_alone[alone] += 1
             if alone and self.named_alone[alone] > 1 and alone not in self.refused():
                 raise InnocentBlamedError(alone) from None
@@ -201,7 +201,7 @@ class FakeIndexer:
             assert rows == (wanted[collection].rows if collection in wanted else {})
             assert outcomes == (wanted[collection].outcomes if collection in wanted else {})
         assert self.dead_letters.letters.keys() == self.refused() - unburied(self.log.history)
-        assert self.log.messages.keys() == self.log.history.keys() - doomed(self.log.history)
+        assert self.log.messages.keys() == self.log.history.keys() - to_erase(self.log.history)
 
     def _deleted_after(self, seq: int, collection: str, event_id: str) -> bool:
         operations = [meaning(message) for later, message in self.log.history.items() if later > seq]

@@ -65,7 +65,7 @@ def replayed(history: Mapping[int, LogMessage], last_seq: int | None = None) -> 
     return found
 
 
-def doomed(history: Mapping[int, LogMessage]) -> set[int]:
+def to_erase(history: Mapping[int, LogMessage]) -> set[int]:
     """Sequences of what a later deletion takes out of the log; what was refused goes with the event that it names."""
     found: set[int] = set()
     for seq, message in history.items():

@@ -14,7 +14,7 @@ from fakes.workers import InlineWorkers
 from precedent_indexer.domain.ports import Embedder, VectorStore
 from precedent_indexer.errors import IndexBroken
 from precedent_indexer.index.directory import IndexDirectory
-from precedent_indexer.index.generations import OpenedIndex, Shelf, with_watermark
+from precedent_indexer.index.generations import Generation, GenerationStore, with_watermark
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.applier import Applier
 from precedent_indexer.maintenance.rebuild import Rebuilder
@@ -63,17 +63,17 @@ class FakeService:
         """Cleared while a question to the old generation is in hand."""
         self.questions.set()
         self.is_rebuilding = False
-        self._corridor = asyncio.Lock()
-        self.shelf = Shelf(self.disk.directory, self.disk.open_store, self.embedder.model)
+        self._context = asyncio.Lock()
+        self.generations = GenerationStore(self.disk.directory, self.disk.open_store, self.embedder.model)
 
     async def start(self) -> None:
         """Open the index, as a start does."""
-        self.index = self.shelf.open(await self.log.state())
+        self.index = self.generations.open(await self.log.state())
         self.progress = Progress(self.index.identity.watermark)
 
     async def follow(self) -> None:
         """Apply what the log has got, and save it."""
-        async with self._corridor:
+        async with self._context:
             last = self.log.last_seq
             messages = [one async for one in self.log.read(self.progress.indexed_seq + 1, last)]
             await self.filler(self.index).apply(messages)
@@ -83,16 +83,16 @@ class FakeService:
     @property
     def is_held(self) -> bool:
         """Whether nothing is taken from the log just now."""
-        return self._corridor.locked()
+        return self._context.locked()
 
     @contextlib.asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
         """Nothing is taken from the log inside."""
-        async with self._corridor:
+        async with self._context:
             self.events.append("held")
             yield
 
-    def filler(self, index: OpenedIndex) -> Applier:
+    def filler(self, index: Generation) -> Applier:
         """Fills a generation."""
         return Applier(
             store=index.store,
@@ -102,16 +102,16 @@ class FakeService:
             workers=self.workers,
             max_collections=64,
             vectors=index.vectors,
-            residue=index.residue,
+            deleted_text=index.deleted_text,
         )
 
     async def reached(self) -> int:
         """As far as the write corridor."""
         return self.progress.indexed_seq
 
-    def take_over(self, index: OpenedIndex) -> Callable[[], Awaitable[object]]:
+    def take_over(self, index: Generation) -> Callable[[], Awaitable[object]]:
         """Use another generation."""
-        assert self._corridor.locked()
+        assert self._context.locked()
         self.events.append(f"took over {index.path.name}")
         self.index = index
         return self.questions.wait
@@ -128,7 +128,7 @@ class FakeService:
         """A rebuilder of this service."""
         return Rebuilder(
             service=self,
-            shelf=self.shelf,
+            generations=self.generations,
             source=self.log,
             dead_letters=self.dead_letters,
             progress=self.progress,

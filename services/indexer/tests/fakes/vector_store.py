@@ -9,7 +9,7 @@ import numpy as np
 from fakes.chaos import CALM, Chaos
 from precedent_indexer.adapters.chroma.health import Symptoms
 from precedent_indexer.domain.ports import Identity, Vector, Vectors, Where, Writes
-from precedent_indexer.domain.row_digest import StoredImprints, of_event, of_outcome
+from precedent_indexer.domain.row_digest import StoredDigests, of_event, of_outcome
 from precedent_indexer.domain.rows import OutcomeRecord, Row, row_metadata
 from precedent_indexer.errors import StoreUnavailable
 
@@ -158,7 +158,7 @@ class FakeStore:
         self._step("ids")
         return sorted({*self._rows(collection), *self._outcomes.get(collection, {})})
 
-    def imprints(self, collection: str, ids: Sequence[str]) -> dict[str, StoredImprints]:
+    def digests(self, collection: str, ids: Sequence[str]) -> dict[str, StoredDigests]:
         """What is there, by the metadata that the rows would have."""
         self._step("imprints")
         rows, kept = self._rows(collection), self._outcomes.get(collection, {})
@@ -166,7 +166,7 @@ class FakeStore:
         for one in ids:
             if one in rows or one in kept:
                 record = rows[one].outcome if one in rows else None
-                found[one] = StoredImprints(
+                found[one] = StoredDigests(
                     event=of_event(rows[one]) if one in rows else None,
                     shown=of_outcome(record)[0] if record else None,
                     kept=of_outcome(kept[one])[1] if one in kept else None,

@@ -18,10 +18,10 @@ from fakes.workers import InlineWorkers
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
 from precedent_indexer.domain.ports import ConsumerState
 from precedent_indexer.index.directory import IndexDirectory
-from precedent_indexer.index.generations import OpenedIndex, Shelf
+from precedent_indexer.index.generations import Generation, GenerationStore
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.applier import Applier
-from precedent_indexer.ingest.checkpoint import Books
+from precedent_indexer.ingest.checkpoint import Checkpoint
 from precedent_indexer.ingest.crash_journal import FILE
 from precedent_indexer.ingest.supervisor import Ingest
 from precedent_indexer.maintenance.rebuild import Rebuilder
@@ -34,10 +34,10 @@ _DESCRIPTORS = Path("/proc/self/fd")
 _NO_BUS = cast("Any", None)
 
 
-class _Books(Books):
+class _Checkpoint(Checkpoint):
     """The real watermark; the consumer in memory."""
 
-    def __init__(self, whole: "WholeIndexer", index: OpenedIndex) -> None:
+    def __init__(self, whole: "WholeIndexer", index: Generation) -> None:
         super().__init__(_NO_BUS, index, whole.progress, whole.workers, whole.log)
         self._feed = whole.feed
 
@@ -49,12 +49,12 @@ class _Books(Books):
         """There is one indexer."""
 
 
-class _Shelf(Shelf):
+class _GenerationStore(GenerationStore):
     """Remembers what it has opened: what dies with a process must be closed by hand in this one."""
 
-    opened: list[OpenedIndex]
+    opened: list[Generation]
 
-    def _opened(self, *arguments: Any, **options: Any) -> OpenedIndex:
+    def _opened(self, *arguments: Any, **options: Any) -> Generation:
         self.opened.append(super()._opened(*arguments, **options))
         return self.opened[-1]
 
@@ -70,14 +70,14 @@ class WholeIndexer:
         self._embedder = FakeEmbedder()
         self._path = path / "index"
         self._copy = path / "copy"
-        self._opened: list[OpenedIndex] = []
+        self._opened: list[Generation] = []
 
     async def start(self) -> None:
         """A new life of the process."""
         self._directory = IndexDirectory(self._path)
-        self._shelf = _Shelf(self._directory, ChromaStore.open, self._embedder.model)
-        self._shelf.opened = self._opened
-        self.index = self._shelf.open(await self.log.state())
+        self._generations = _GenerationStore(self._directory, ChromaStore.open, self._embedder.model)
+        self._generations.opened = self._opened
+        self.index = self._generations.open(await self.log.state())
         self.feed.index_uuid = self.index.identity.uuid
         self.progress = Progress(self.index.identity.watermark)
         self.ingest = Ingest(
@@ -85,7 +85,7 @@ class WholeIndexer:
             source=self.log,
             applier=self.filler(self.index),
             progress=self.progress,
-            books=_Books(self, self.index),
+            checkpoint=_Checkpoint(self, self.index),
             batch_size=4,
         )
         self._tasks = [asyncio.create_task(self.ingest.run())]
@@ -113,13 +113,13 @@ class WholeIndexer:
     async def work_to_the_end(self) -> None:
         """Let it work until the log is covered, everything is settled and saved, and no rebuild is under way."""
         deadline = time.monotonic() + _PATIENCE_S
-        for turn in itertools.count():
+        for exclusive_lock in itertools.count():
             if time.monotonic() > deadline:
                 break
-            if turn % _ACK_WAIT == 0:
+            if exclusive_lock % _ACK_WAIT == 0:
                 self.feed.let_ack_wait_pass()
             await self.work(1)
-            covered = self.progress.indexed_seq == self.log.last_seq and not self.feed.unsettled
+            covered = self.progress.indexed_seq == self.log.last_seq and not self.feed.pending_acks
             if covered and all(task.done() for task in self._tasks[1:]):
                 return
         raise AssertionError(f"still at {self.progress.indexed_seq} of {self.log.last_seq}")
@@ -129,7 +129,7 @@ class WholeIndexer:
         if all(task.done() for task in self._tasks[1:]):
             rebuilder = Rebuilder(
                 service=self,
-                shelf=self._shelf,
+                generations=self._generations,
                 source=self.log,
                 dead_letters=self.dead_letters,
                 progress=self.progress,
@@ -160,7 +160,7 @@ class WholeIndexer:
 
     # -- what a rebuild needs of its service
 
-    def filler(self, index: OpenedIndex) -> Applier:
+    def filler(self, index: Generation) -> Applier:
         """Fills a generation."""
         return Applier(
             store=index.store,
@@ -170,7 +170,7 @@ class WholeIndexer:
             workers=self.workers,
             max_collections=64,
             vectors=index.vectors,
-            residue=index.residue,
+            deleted_text=index.deleted_text,
         )
 
     async def reached(self) -> int:
@@ -181,9 +181,9 @@ class WholeIndexer:
         """Inside, nothing is taken from the log."""
         return self.ingest.held()
 
-    def take_over(self, index: OpenedIndex) -> Callable[[], Awaitable[object]]:
+    def take_over(self, index: Generation) -> Callable[[], Awaitable[object]]:
         """Use another generation."""
-        self.ingest.use(self.filler(index), _Books(self, index))
+        self.ingest.use(self.filler(index), _Checkpoint(self, index))
         self.index = index
         return self.let_questions_pass
 

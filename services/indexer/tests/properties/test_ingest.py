@@ -204,7 +204,7 @@ def test_a_lost_delivery_is_read_from_the_log() -> None:
             indexer.log.publish_event({"text": f"event {number}"})
         await indexer.run(100)
         assert indexer.progress.indexed_seq == 3
-        assert sorted(indexer.feed.unsettled) == [1, 2, 3]
+        assert sorted(indexer.feed.pending_acks) == [1, 2, 3]
         indexer.feed.let_ack_wait_pass()
         await indexer.run(20)
         assert indexer.feed.settlements == {1: ["ack"], 2: ["ack"], 3: ["ack"]}
@@ -238,7 +238,7 @@ def test_a_deleted_tail_is_covered() -> None:
         for _ in range(3):
             indexer.log.lose(indexer.log.publish_event({"text": "goes"}))
         await indexer.run_to_the_end()
-        assert indexer.progress.indexed_seq == indexer.books.saved == 4
+        assert indexer.progress.indexed_seq == indexer.checkpoint.saved == 4
 
     asyncio.run(scenario())
 

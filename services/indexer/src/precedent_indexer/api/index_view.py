@@ -42,7 +42,7 @@ class QuestionModel(Protocol):
     def cache(self) -> VectorCache:
         """Texts that are known."""
 
-    def foresee(self, text: str) -> None:
+    def prefetch(self, text: str) -> None:
         """Begin the vector of a question that will be asked."""
 
     async def of_question(self, text: str) -> Vector:
@@ -123,11 +123,11 @@ class IndexView:
         state = await self.source.state()
         return answers.Coverage(indexed_seq=covered, stream_seq=max(state.last_seq, covered), model=self.model)
 
-    def foresee(self, request: BaseModel) -> None:
+    def prefetch(self, request: BaseModel) -> None:
         """Begin what a question that has to wait will need."""
         text = getattr(request, "text", None)
         if text is not None:
-            self._embedding.foresee(text)
+            self._embedding.prefetch(text)
 
     async def vector(self, collection: str, text: str | None, event_id: str | None) -> Vector:
         """The vector of a text, or the stored one of an event.

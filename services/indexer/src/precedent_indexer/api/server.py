@@ -14,7 +14,7 @@ from precedent_indexer.api.paging import encoded
 from precedent_indexer.domain.ports import Packet, Tally
 from precedent_indexer.errors import ConsumerGone, Fault, QuestionFailed
 from precedent_indexer.observability import tracing
-from precedent_indexer.observability.metrics import Metrics, unheard
+from precedent_indexer.observability.metrics import Metrics, discard_metrics
 from precedent_indexer.runtime.priority import QUESTIONS
 from precedent_schemas import codec
 from precedent_schemas.catalogue import GET, LIST, RECURRENCE, SEARCH, Endpoint
@@ -33,7 +33,7 @@ Verb = Callable[[str, Any], Awaitable[BaseModel]]
 """Collection (empty where the subject has none) and request to reply."""
 Reply = Callable[[Packet, bytes, dict[str, str] | None], Awaitable[None]]
 Wait = Callable[[int, int], Awaitable[None]]
-Foresee = Callable[[BaseModel, int], Coroutine[None, None, None]]
+Prefetch = Callable[[BaseModel, int], Coroutine[None, None, None]]
 """The question, and the sequence that it waits for."""
 
 _MOST_AWAITING: Final = 4_096
@@ -48,7 +48,7 @@ _YIELD_S: Final = 0.25
 """Seconds that work in the background waits for questions at most: they come first, it comes nevertheless."""
 
 
-class _Shift:
+class _HandlerSet:
     """The verbs of one generation of the index, and how many questions they are answering."""
 
     def __init__(self, verbs: Mapping[str, Verb]) -> None:
@@ -69,7 +69,7 @@ class _Shift:
                 self.idle.set()
 
 
-class Door:
+class QueryServer:
     """Takes every question at once and answers each in its own task."""
 
     def __init__(
@@ -78,7 +78,7 @@ class Door:
         *,
         reply: Reply,
         wait_until_covered: Wait,
-        foresee: Foresee | None = None,
+        prefetch: Prefetch | None = None,
         max_payload: Callable[[], int],
         at_once: int,
         waiting: int,
@@ -86,20 +86,20 @@ class Door:
     ) -> None:
         """`verbs` by the name of their endpoint; `at_once` questions are worked on, `waiting` more may wait.
 
-        `foresee` may begin what a question needs while it waits for the index to cover a sequence; it is cancelled
+        `prefetch` may begin what a question needs while it waits for the index to cover a sequence; it is cancelled
         when the wait ends.
         """
-        self._shift = _Shift(verbs)
+        self._handlers = _HandlerSet(verbs)
         self._reply = reply
         self._wait_until_covered = wait_until_covered
-        self._foresee = foresee
+        self._prefetch = prefetch
         self._at_once = at_once
         self._max_payload = max_payload
         self._slots = asyncio.Semaphore(at_once)
         self._most = at_once + waiting
         self._tasks: set[asyncio.Task[None]] = set()
         self._awaiting = 0
-        self._metrics = metrics or unheard()
+        self._metrics = metrics or discard_metrics()
 
     @property
     def working(self) -> int:
@@ -126,7 +126,7 @@ class Door:
 
     def use(self, verbs: Mapping[str, Verb]) -> Callable[[], Awaitable[object]]:
         """From now on questions are answered by `verbs`; the result waits until the last one by the old verbs is."""
-        before, self._shift = self._shift, _Shift(verbs)
+        before, self._handlers = self._handlers, _HandlerSet(verbs)
         return before.idle.wait
 
     async def let_questions_pass(self) -> None:
@@ -162,16 +162,16 @@ class Door:
         self._metrics.question_seconds.labels(endpoint.name).observe(took_ns / 1e9)
 
     async def _await_index(self, request: BaseModel, seq: int, wait_ms: int) -> None:
-        foreseeing: asyncio.Task[None] | None = None
-        if self._foresee is not None and self._awaiting < self._at_once:
-            foreseeing = asyncio.create_task(self._foresee(request, seq))
+        prefetching: asyncio.Task[None] | None = None
+        if self._prefetch is not None and self._awaiting < self._at_once:
+            prefetching = asyncio.create_task(self._prefetch(request, seq))
         self._awaiting += 1
         try:
             await self._wait_until_covered(seq, wait_ms)
         finally:
             self._awaiting -= 1
-            if foreseeing is not None:
-                foreseeing.cancel()
+            if prefetching is not None:
+                prefetching.cancel()
 
     async def _work(self, endpoint: Endpoint, packet: Packet) -> bytes:
         """The encoded reply; every failure leaves as QuestionFailed."""
@@ -183,7 +183,7 @@ class Door:
                 await self._await_index(request, request.min_seq, request.wait_ms)  # type: ignore[attr-defined]
             async with self._slots:
                 # Chosen at the last moment: who waited for the index to advance asks the generation of now.
-                reply = await self._shift.answer(endpoint, collection, request)
+                reply = await self._handlers.answer(endpoint, collection, request)
             return encoded(reply, request, self._max_payload())
         except QuestionFailed:
             raise

@@ -17,21 +17,21 @@ from precedent_indexer.api.index_view import IndexView
 from precedent_indexer.api.listing import Lister
 from precedent_indexer.api.recurrence import Recurrence
 from precedent_indexer.api.search import Answerer
-from precedent_indexer.api.server import Door, Verb
+from precedent_indexer.api.server import QueryServer, Verb
 from precedent_indexer.app.metrics_collector import Observer
 from precedent_indexer.app.models import Models
 from precedent_indexer.embedding.scheduler import AbsentModel, Embedding
 from precedent_indexer.errors import StoreUnavailable
-from precedent_indexer.index.deletion_results import Removals
-from precedent_indexer.index.generations import OpenedIndex, Shelf
+from precedent_indexer.index.deletion_results import DeletionResults
+from precedent_indexer.index.generations import Generation, GenerationStore
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.applier import Applier
-from precedent_indexer.ingest.checkpoint import Books
+from precedent_indexer.ingest.checkpoint import Checkpoint
 from precedent_indexer.ingest.supervisor import Ingest
-from precedent_indexer.maintenance.housekeeping import Upkeep
+from precedent_indexer.maintenance.housekeeping import Housekeeping
 from precedent_indexer.maintenance.rebuild import Probe, Rebuilder
 from precedent_indexer.maintenance.verify import Subject, Verifier
-from precedent_indexer.maintenance.watchdog import Guard
+from precedent_indexer.maintenance.watchdog import StoreWatchdog
 from precedent_indexer.observability.metrics import Metrics
 from precedent_indexer.runtime.jobs import Jobs, JobVerbs
 from precedent_indexer.runtime.threads import Workers
@@ -41,7 +41,7 @@ from precedent_schemas.jobs import REBUILD
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class Dependencies:
     """What stays the same whichever generation is in use."""
 
     settings: Settings
@@ -50,7 +50,7 @@ class Outside:
     dead_letters: JetStreamDeadLetters
     workers: Workers
     models: Models
-    shelf: Shelf
+    generations: GenerationStore
     metrics: Metrics
     probe: Probe
     saves_each: bool = False
@@ -60,81 +60,83 @@ class Outside:
 class Serving:
     """Both corridors over the generation in use; `rebuilding.Service`, `guarding.Service` and `upkeep.Service`."""
 
-    def __init__(self, outside: Outside, index: OpenedIndex) -> None:
-        self._outside = outside
+    def __init__(self, dependencies: Dependencies, index: Generation) -> None:
+        self._dependencies = dependencies
         self.index = index
-        self.jobs = Jobs(outside.metrics)
+        self.jobs = Jobs(dependencies.metrics)
         self.progress = Progress(index.identity.watermark)
-        for seq, refusal in outside.dead_letters.refusals().items():
+        for seq, refusal in dependencies.dead_letters.refusals().items():
             self.progress.refuse(seq, refusal)
-        self._removals = Removals()
-        self.feed = PullFeed(outside.bus, window=2 * outside.settings.precedent_batch_size)
-        embedding = outside.models.of(index)
+        self._deletion_results = DeletionResults()
+        self.feed = PullFeed(dependencies.bus, window=2 * dependencies.settings.precedent_batch_size)
+        embedding = dependencies.models.of(index)
         self._can_embed = asyncio.Event()
         """The model of the generation in use is here; without it, the log is read by the next generation alone."""
         if embedding is not None:
             self._can_embed.set()
         self._follows = False
         """The generation in use takes what the log has; where it does not, the one to come must."""
-        applier = self._corridors_applier(index, embedding)
-        self._books = Books(outside.bus, index, self.progress, outside.workers, outside.source)
+        applier = self._pipeline_applier(index, embedding)
+        self._checkpoint = Checkpoint(dependencies.bus, index, self.progress, dependencies.workers, dependencies.source)
         self.ingest = Ingest(
             feed=self.feed,
-            source=outside.source,
+            source=dependencies.source,
             applier=applier,
             progress=self.progress,
-            books=self._books,
-            batch_size=outside.settings.precedent_batch_size,
-            metrics=outside.metrics,
-            saves_each=outside.saves_each,
+            checkpoint=self._checkpoint,
+            batch_size=dependencies.settings.precedent_batch_size,
+            metrics=dependencies.metrics,
+            saves_each=dependencies.saves_each,
         )
         view = self._view_now = self._view(index, embedding)
         self.rebuilder = Rebuilder(
             service=self,
-            shelf=outside.shelf,
-            source=outside.source,
-            dead_letters=outside.dead_letters,
+            generations=dependencies.generations,
+            source=dependencies.source,
+            dead_letters=dependencies.dead_letters,
             progress=self.progress,
-            workers=outside.workers,
-            probe=outside.probe,
+            workers=dependencies.workers,
+            probe=dependencies.probe,
         )
-        self.guard = Guard(
+        self.watchdog = StoreWatchdog(
             service=self,
-            shelf=outside.shelf,
-            source=outside.source,
+            generations=dependencies.generations,
+            source=dependencies.source,
             progress=self.progress,
-            workers=outside.workers,
-            probe=outside.probe,
+            workers=dependencies.workers,
+            probe=dependencies.probe,
         )
-        self.upkeep = Upkeep(
+        self.housekeeping = Housekeeping(
             service=self,
-            source=outside.source,
+            source=dependencies.source,
             progress=self.progress,
-            workers=outside.workers,
+            workers=dependencies.workers,
             jobs=self.jobs,
             rebuilder=self.rebuilder,
             # What lies in the files of a Chroma server is not ours to replace.
-            scrub_after_s=0 if outside.settings.precedent_chroma_url else outside.settings.precedent_scrub_after,
-            metrics=outside.metrics,
+            scrub_after_s=0
+            if dependencies.settings.precedent_chroma_url
+            else dependencies.settings.precedent_scrub_after,
+            metrics=dependencies.metrics,
         )
         self.observer = Observer(
             service=self,
-            metrics=outside.metrics,
+            metrics=dependencies.metrics,
             feed=self.feed,
-            source=outside.source,
-            dead_letters=outside.dead_letters,
-            workers=outside.workers,
+            source=dependencies.source,
+            dead_letters=dependencies.dead_letters,
+            workers=dependencies.workers,
         )
         self.begin = self._job_verbs(index, applier)
-        self.door = Door(
+        self.query_server = QueryServer(
             self._verbs(view, applier),
-            reply=outside.bus.reply,
+            reply=dependencies.bus.reply,
             wait_until_covered=view.wait_until_covered,
-            foresee=self._foresee,
-            max_payload=lambda: outside.bus.max_payload,
-            at_once=outside.settings.precedent_questions_at_once,
-            waiting=outside.settings.precedent_questions_waiting,
-            metrics=outside.metrics,
+            prefetch=self._prefetch,
+            max_payload=lambda: dependencies.bus.max_payload,
+            at_once=dependencies.settings.precedent_questions_at_once,
+            waiting=dependencies.settings.precedent_questions_waiting,
+            metrics=dependencies.metrics,
         )
 
     async def follow(self) -> None:
@@ -150,12 +152,12 @@ class Serving:
     @property
     def runtime(self) -> str:
         """What computes the model here."""
-        return self._outside.models.installed.model.runtime
+        return self._dependencies.models.installed.model.runtime
 
     @property
     def cache_entries(self) -> int:
         """Texts whose vector is in memory."""
-        return self._outside.models.cache_entries
+        return self._dependencies.models.cache_entries
 
     def stop(self) -> None:
         """Finish what is in hand and take nothing more."""
@@ -165,7 +167,7 @@ class Serving:
 
     def close(self) -> None:
         """Let running calls end, and go of the files; blocks."""
-        self._outside.workers.close()
+        self._dependencies.workers.close()
         self.index.close()
 
     @property
@@ -175,32 +177,34 @@ class Serving:
 
     async def save_watermark(self, seq: int) -> None:
         """Keep with the generation in use that everything up to `seq` is applied."""
-        await self._books.save_watermark(seq)
+        await self._checkpoint.save_watermark(seq)
 
     def held(self) -> AbstractAsyncContextManager[None]:
         """Inside, nothing is taken from the log."""
         return self.ingest.held()
 
-    def filler(self, index: OpenedIndex) -> Applier:
+    def filler(self, index: Generation) -> Applier:
         """Fills a generation that is not in use; what its deletions remove is nobody's answer."""
-        return self._applier(index, self._outside.models.installed, Removals())
+        return self._applier(index, self._dependencies.models.installed, DeletionResults())
 
     async def reached(self) -> int:
         """The sequence up to which the generation to come must have read to take the place of the one in use."""
         if self._follows:
             return self.progress.indexed_seq
-        return (await self._outside.source.state()).last_seq
+        return (await self._dependencies.source.state()).last_seq
 
-    def take_over(self, index: OpenedIndex) -> Callable[[], Awaitable[object]]:
+    def take_over(self, index: Generation) -> Callable[[], Awaitable[object]]:
         """Put a generation in the place of the one in use, while held; the result waits for questions to the old."""
-        models = self._outside.models
+        models = self._dependencies.models
         embedding = models.of(index)
-        applier = self._corridors_applier(index, embedding)
-        self._books = Books(self._outside.bus, index, self.progress, self._outside.workers, self._outside.source)
-        self.ingest.use(applier, self._books)
+        applier = self._pipeline_applier(index, embedding)
+        self._checkpoint = Checkpoint(
+            self._dependencies.bus, index, self.progress, self._dependencies.workers, self._dependencies.source
+        )
+        self.ingest.use(applier, self._checkpoint)
         self.begin = self._job_verbs(index, applier)
         self._view_now = self._view(index, embedding)
-        ended = self.door.use(self._verbs(self._view_now, applier))
+        ended = self.query_server.use(self._verbs(self._view_now, applier))
         self.index = index
         self.progress.advance(index.identity.watermark)
         if embedding is models.installed:
@@ -214,47 +218,49 @@ class Serving:
         async def unavailable(_collection: str, _request: object) -> BaseModel:
             raise StoreUnavailable("the index is being looked at")
 
-        return self.door.use({endpoint.name: unavailable for endpoint in catalogue.ENDPOINTS})
+        return self.query_server.use({endpoint.name: unavailable for endpoint in catalogue.ENDPOINTS})
 
-    async def _foresee(self, request: BaseModel, seq: int) -> None:
+    async def _prefetch(self, request: BaseModel, seq: int) -> None:
         """Begin what a question that waits for the index needs, once the events that it waits for are embedded.
 
         Embedded before them it would hold them up, and itself with them; so it is embedded while they are stored.
         """
         await self.progress.embedded(seq)
-        self._view_now.foresee(request)
+        self._view_now.prefetch(request)
 
     async def let_questions_pass(self) -> None:
         """Wait while questions are worked on, a moment long."""
-        await self.door.let_questions_pass()
+        await self.query_server.let_questions_pass()
 
-    def _corridors_applier(self, index: OpenedIndex, embedding: Embedding | None) -> Applier:
-        outside = self._outside
-        return self._applier(index, embedding or outside.models.installed, self._removals, outside.metrics)
+    def _pipeline_applier(self, index: Generation, embedding: Embedding | None) -> Applier:
+        dependencies = self._dependencies
+        return self._applier(
+            index, embedding or dependencies.models.installed, self._deletion_results, dependencies.metrics
+        )
 
     def _applier(
-        self, index: OpenedIndex, embedding: Embedding, removals: Removals, metrics: Metrics | None = None
+        self, index: Generation, embedding: Embedding, deletion_results: DeletionResults, metrics: Metrics | None = None
     ) -> Applier:
         return Applier(
             store=index.store,
             embedding=embedding,
-            dead_letters=self._outside.dead_letters,
-            source=self._outside.source,
-            workers=self._outside.workers,
-            max_collections=self._outside.settings.precedent_max_collections,
+            dead_letters=self._dependencies.dead_letters,
+            source=self._dependencies.source,
+            workers=self._dependencies.workers,
+            max_collections=self._dependencies.settings.precedent_max_collections,
             vectors=index.vectors,
-            residue=index.residue,
-            removals=removals,
+            deleted_text=index.deleted_text,
+            deletion_results=deletion_results,
             metrics=metrics,
         )
 
-    def _view(self, index: OpenedIndex, embedding: Embedding | None) -> IndexView:
+    def _view(self, index: Generation, embedding: Embedding | None) -> IndexView:
         return IndexView(
             store=index.store,
             embedding=embedding or AbsentModel(index.identity.fingerprint, self._share_rebuilt),
-            source=self._outside.source,
+            source=self._dependencies.source,
             progress=self.progress,
-            workers=self._outside.workers,
+            workers=self._dependencies.workers,
         )
 
     def _share_rebuilt(self) -> float:
@@ -263,7 +269,7 @@ class Serving:
 
     def _verbs(self, view: IndexView, applier: Applier) -> Mapping[str, Verb]:
         """Who answers what from this generation, by the name of the endpoint."""
-        bus, dead_letters = self._outside.bus, self._outside.dead_letters
+        bus, dead_letters = self._dependencies.bus, self._dependencies.dead_letters
         answerer = Answerer(
             view, feed=self.feed, dead_letters=dead_letters, jobs=self.jobs, liveness=self.ingest.liveness
         )
@@ -286,17 +292,17 @@ class Serving:
             catalogue.VERIFY.name: self.begin.verify,
         }
 
-    def _job_verbs(self, index: OpenedIndex, applier: Applier) -> JobVerbs:
+    def _job_verbs(self, index: Generation, applier: Applier) -> JobVerbs:
         """What begins long work on a generation."""
         subject = Subject(
             store=index.store,
-            source=self._outside.source,
+            source=self._dependencies.source,
             applier=applier,
-            refused=self._outside.dead_letters,
+            refused=self._dependencies.dead_letters,
             progress=self.progress,
-            workers=self._outside.workers,
+            workers=self._dependencies.workers,
             hold=self.held,
-            save_watermark=self._books.save_watermark,
+            save_watermark=self._checkpoint.save_watermark,
         )
         return JobVerbs(
             self.jobs,

@@ -24,7 +24,7 @@ from precedent_indexer.adapters.nats.streams import (
     operators_choices,
     orphaned_index,
 )
-from precedent_indexer.app.active_index import Outside, Serving
+from precedent_indexer.app.active_index import Dependencies, Serving
 from precedent_indexer.app.endpoint import SERVICE_DESCRIPTION
 from precedent_indexer.app.models import Models
 from precedent_indexer.errors import (
@@ -38,7 +38,7 @@ from precedent_indexer.errors import (
     StoreUnavailable,
 )
 from precedent_indexer.index.directory import IndexDirectory
-from precedent_indexer.index.generations import Shelf
+from precedent_indexer.index.generations import GenerationStore
 from precedent_indexer.index.log_match import began_at
 from precedent_indexer.index.opening import open_index
 from precedent_indexer.observability import metrics_server
@@ -131,7 +131,7 @@ async def _prepare(settings: Settings, directory: IndexDirectory, workers: Worke
 async def _open(
     settings: Settings, bus: Bus, directory: IndexDirectory, workers: Workers, models: Models, broken: str | None
 ) -> Serving:
-    shelf = Shelf(directory, ChromaStore.open, models.installed.model, models.files)
+    generations = GenerationStore(directory, ChromaStore.open, models.installed.model, models.files)
     try:
         await check_permissions(bus)
         await await_leaders(bus, settings.precedent_start_timeout_s)
@@ -139,7 +139,7 @@ async def _open(
         source = JetStreamLog(bus)
         log_state = await source.state()
         # Asked before anything is begun: whoever is refused leaves everything as it was.
-        index = await open_index(shelf, source, log_state, broken, await orphaned_index(bus))
+        index = await open_index(generations, source, log_state, broken, await orphaned_index(bus))
         await ensure_consumer(bus, index_uuid=index.identity.uuid, after_seq=index.identity.watermark)
         dead_letters = JetStreamDeadLetters(bus, log_state.created, await began_at(log_state, source))
         await dead_letters.refresh()
@@ -149,18 +149,18 @@ async def _open(
         raise StartDenied(f"JetStream cannot be used: {error}") from error
     except Fault as error:
         raise StartRefused(f"JetStream cannot be used: {error}") from error
-    outside = Outside(
+    dependencies = Dependencies(
         settings,
         bus,
         source,
         dead_letters,
         workers,
         models,
-        shelf,
+        generations,
         metrics=models.metrics,
         probe=partial(probe, lock=directory.lock),
     )
-    return Serving(outside, index)
+    return Serving(dependencies, index)
 
 
 async def _run(bus: Bus, serving: Serving) -> int:
@@ -168,7 +168,9 @@ async def _run(bus: Bus, serving: Serving) -> int:
     loop = asyncio.get_running_loop()
     await serving.feed.start()
     index = serving.index
-    await bus.serve(catalogue.ENDPOINTS, serving.door.take, SERVICE_DESCRIPTION, {INDEX_UUID_KEY: index.identity.uuid})
+    await bus.serve(
+        catalogue.ENDPOINTS, serving.query_server.take, SERVICE_DESCRIPTION, {INDEX_UUID_KEY: index.identity.uuid}
+    )
     log.info(
         "serving",
         version=__version__,
@@ -179,7 +181,7 @@ async def _run(bus: Bus, serving: Serving) -> int:
         directory=str(index.path.parent),
     )
     ingesting = asyncio.create_task(serving.follow())
-    looking = [asyncio.create_task(one.run()) for one in (serving.guard, serving.upkeep, serving.observer)]
+    looking = [asyncio.create_task(one.run()) for one in (serving.watchdog, serving.housekeeping, serving.observer)]
     told = asyncio.create_task(stopping.wait())
     waited: set[asyncio.Future[Any]] = {ingesting, *looking, told, bus.closed}
     await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -197,7 +199,7 @@ async def _run(bus: Bus, serving: Serving) -> int:
         bus.stop_taking,
         serving.jobs.stop,
         lambda: asyncio.wait({ingesting, *looking}),
-        serving.door.drain,
+        serving.query_server.drain,
         serving.feed.stop,
     )
     if not soft:

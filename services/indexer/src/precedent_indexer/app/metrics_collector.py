@@ -10,10 +10,10 @@ from typing import Final, Protocol
 
 import structlog
 
-from precedent_indexer.api.server import Door
+from precedent_indexer.api.server import QueryServer
 from precedent_indexer.domain.ports import DeadLetters, Deliveries, Log
 from precedent_indexer.errors import ConsumerGone, Fault
-from precedent_indexer.index.generations import OpenedIndex
+from precedent_indexer.index.generations import Generation
 from precedent_indexer.index.liveness import Liveness
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.supervisor import Ingest
@@ -32,7 +32,7 @@ class Service(Protocol):
     """The indexer that is looked at."""
 
     @property
-    def index(self) -> OpenedIndex:
+    def index(self) -> Generation:
         """The generation in use."""
 
     @property
@@ -40,7 +40,7 @@ class Service(Protocol):
         """Its write corridor."""
 
     @property
-    def door(self) -> Door:
+    def query_server(self) -> QueryServer:
         """Where its questions come in."""
 
     @property
@@ -95,9 +95,9 @@ class Observer:
         if liveness.last_progress_at is not None:
             metrics.last_progress_timestamp.set(liveness.last_progress_at.timestamp())
         metrics.queue_length.labels("delivered").set(len(self._feed.waiting()))
-        metrics.queue_length.labels("unsettled").set(service.ingest.unsettled)
-        metrics.queue_length.labels("questions").set(service.door.working)
-        metrics.queue_length.labels("waiting_for_index").set(service.door.awaiting)
+        metrics.queue_length.labels("unsettled").set(service.ingest.pending_acks)
+        metrics.queue_length.labels("questions").set(service.query_server.working)
+        metrics.queue_length.labels("waiting_for_index").set(service.query_server.awaiting)
         metrics.cache_entries.set(service.cache_entries)
         metrics.outdated.set(service.index.outdated is not None)
         metrics.index.info(
@@ -113,7 +113,7 @@ class Observer:
     async def _look_at_the_store(self) -> None:
         index = self._service.index
         self._metrics.disk_full.set(index.store.symptoms.disk_is_full)
-        self._metrics.residue_age_seconds.set(index.residue.age_s() or 0)
+        self._metrics.residue_age_seconds.set(index.deleted_text.age_s() or 0)
         with contextlib.suppress(OSError):
             usage = await self._workers.read(shutil.disk_usage, index.path)
             self._metrics.disk_free_bytes.set(usage.free)
@@ -125,7 +125,7 @@ class Observer:
             self._metrics.events.set(sum(counts))
 
 
-class Bystander:
+class FollowerMetrics:
     """Sets those gauges that a replica has which does not write."""
 
     def __init__(

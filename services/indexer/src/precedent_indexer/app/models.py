@@ -15,7 +15,7 @@ from precedent_indexer.adapters.model.runtime import MiniLmEmbedder
 from precedent_indexer.embedding.model_files import DEFAULT_MODEL_DIR, ModelError
 from precedent_indexer.embedding.scheduler import Embedding
 from precedent_indexer.errors import StartRefused
-from precedent_indexer.index.generations import MODEL_FILES, OpenedIndex
+from precedent_indexer.index.generations import MODEL_FILES, Generation
 from precedent_indexer.observability.metrics import Metrics
 from precedent_indexer.runtime.threads import Workers
 from precedent_indexer.settings import Settings
@@ -49,7 +49,7 @@ class Models:
         metrics.model.info({name: str(value) for name, value in asdict(self.installed.model).items()})
         self._carried: Embedding | None = None
 
-    def of(self, index: OpenedIndex) -> Embedding | None:
+    def of(self, index: Generation) -> Embedding | None:
         """What computes vectors that can be compared with those of `index`; None where that model is not here."""
         fingerprint = index.identity.fingerprint
         for known in (self.installed, self._carried):

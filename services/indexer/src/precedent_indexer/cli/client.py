@@ -21,7 +21,7 @@ class NobodyAnswers(CommandFailed):
     """No indexer is there, or it is too busy to answer."""
 
 
-class Asker:
+class Client:
     """Asks one question at a time."""
 
     def __init__(self, bus: Bus, server: str) -> None:
@@ -30,7 +30,7 @@ class Asker:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def connected(cls, settings: Settings) -> AsyncIterator["Asker"]:
+    async def connected(cls, settings: Settings) -> AsyncIterator["Client"]:
         """Over a connection of its own.
 
         Raises:

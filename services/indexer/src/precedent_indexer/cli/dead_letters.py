@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from precedent_indexer import settings
-from precedent_indexer.cli.client import Asker
+from precedent_indexer.cli.client import Client
 from precedent_indexer.cli.output import cell, console, pairs, show, table
 from precedent_indexer.errors import REFUSED
 from precedent_indexer.observability import logs
@@ -31,13 +31,13 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """Everything that was refused, newest first."""
-    _run(lambda asker: _list(asker, limit, as_json=as_json))
+    _run(lambda client: _list(client, limit, as_json=as_json))
 
 
 @group.command("show")
 def show_(seqs: Seqs, *, as_json: AsJson = False) -> None:
     """Dead letters, whole, with the bytes as they were."""
-    _run(lambda asker: _show(asker, seqs, as_json=as_json))
+    _run(lambda client: _show(client, seqs, as_json=as_json))
 
 
 @group.command("replay")
@@ -48,33 +48,33 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Publish dead letters anew, as once whatever stood against them is gone."""
-    _run(lambda asker: _replay(asker, seqs, force=force, as_json=as_json))
+    _run(lambda client: _replay(client, seqs, force=force, as_json=as_json))
 
 
 @group.command("drop")
 def drop(seqs: Seqs, *, as_json: AsJson = False) -> None:
     """Forget dead letters for good, and erase their originals from the log."""
-    _run(lambda asker: _drop(asker, seqs, as_json=as_json))
+    _run(lambda client: _drop(client, seqs, as_json=as_json))
 
 
-def _run(work: Callable[[Asker], Awaitable[int]]) -> None:
+def _run(work: Callable[[Client], Awaitable[int]]) -> None:
     chosen = settings.load()
     logs.configure("error", chosen.precedent_log_format)
 
-    async def with_asker() -> int:
-        async with Asker.connected(chosen) as asker:
-            return await work(asker)
+    async def with_client() -> int:
+        async with Client.connected(chosen) as client:
+            return await work(client)
 
-    raise typer.Exit(asyncio.run(with_asker()))
+    raise typer.Exit(asyncio.run(with_client()))
 
 
-async def _list(asker: Asker, limit: int, *, as_json: bool) -> int:
+async def _list(client: Client, limit: int, *, as_json: bool) -> int:
     found: list[DeadLetter] = []
     too_large: list[int] = []
     cursor: str | None = None
     while True:
         left = limit - len(found) - len(too_large) if limit else MAX_K
-        page: DeadListReply = await asker.ask(catalogue.DEAD_LIST, limit=min(left, MAX_K), cursor=cursor)
+        page: DeadListReply = await client.ask(catalogue.DEAD_LIST, limit=min(left, MAX_K), cursor=cursor)
         found += page.dead_letters
         too_large += page.too_large
         cursor = page.cursor
@@ -89,23 +89,23 @@ async def _list(asker: Asker, limit: int, *, as_json: bool) -> int:
     return 0
 
 
-async def _show(asker: Asker, seqs: list[int], *, as_json: bool) -> int:
-    reply: DeadGetReply = await asker.ask(catalogue.DEAD_GET, seqs=seqs)
+async def _show(client: Client, seqs: list[int], *, as_json: bool) -> int:
+    reply: DeadGetReply = await client.ask(catalogue.DEAD_GET, seqs=seqs)
     parts = [part for letter in reply.dead_letters for part in (_whole(letter), "")]
     show(reply, *parts[:-1], as_json=as_json)
     return _tell_missing(reply.missing)
 
 
-async def _replay(asker: Asker, seqs: list[int], *, force: bool, as_json: bool) -> int:
-    reply: DeadReplayReply = await asker.ask(catalogue.DEAD_REPLAY, seqs=seqs, force=force)
+async def _replay(client: Client, seqs: list[int], *, force: bool, as_json: bool) -> int:
+    reply: DeadReplayReply = await client.ask(catalogue.DEAD_REPLAY, seqs=seqs, force=force)
     rows = [(one.seq, f"published anew at {one.new_seq}") for one in reply.replayed]
     rows += [(one.seq, one.message) for one in reply.refused]
     show(reply, table(("seq", "what became of it"), rows, numbers=("seq",)), as_json=as_json)
     return _tell_missing(reply.missing) or (REFUSED if reply.refused else 0)
 
 
-async def _drop(asker: Asker, seqs: list[int], *, as_json: bool) -> int:
-    reply: DeadDropReply = await asker.ask(catalogue.DEAD_DROP, seqs=seqs)
+async def _drop(client: Client, seqs: list[int], *, as_json: bool) -> int:
+    reply: DeadDropReply = await client.ask(catalogue.DEAD_DROP, seqs=seqs)
     show(reply, cell(f"dropped {len(reply.dropped)}"), as_json=as_json)
     return _tell_missing(reply.missing)
 

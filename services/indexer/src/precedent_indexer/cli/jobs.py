@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from precedent_indexer import settings
-from precedent_indexer.cli.client import Asker, NobodyAnswers
+from precedent_indexer.cli.client import Client, NobodyAnswers
 from precedent_indexer.cli.output import console, pairs, show, table
 from precedent_indexer.errors import CommandFailed
 from precedent_indexer.observability import logs
@@ -72,15 +72,15 @@ async def _begin_and_follow(
     request: RebuildRequest | VerifyRequest,
     here: Callable[["Serving"], Awaitable[JobReply]],
 ) -> EndedJob:
-    async with Asker.connected(chosen) as asker:
+    async with Client.connected(chosen) as client:
         try:
-            begun: JobReply = await asker.ask(endpoint, **request.model_dump())
+            begun: JobReply = await client.ask(endpoint, **request.model_dump())
         except NobodyAnswers:
             pass
         else:
             if begun.joined:
                 console(stderr=True).print(f"joined the {begun.job.kind} that is under way already")
-            return await _follow(begun.job, lambda: _states_of(asker))
+            return await _follow(begun.job, lambda: _states_of(client))
     console(stderr=True).print("no indexer answers: it is done here")
     # With the store and the model's runtime: only here are they needed.
     from precedent_indexer.app import embedded  # noqa: PLC0415
@@ -108,12 +108,12 @@ async def _verify_here(serving: "Serving", request: VerifyRequest) -> JobReply:
     return await serving.begin.verify("", request)
 
 
-async def _states_of(asker: Asker) -> States:
+async def _states_of(client: Client) -> States:
     """Of an indexer that may be away for a while."""
     until = time.monotonic() + _PATIENCE_S
     while True:
         try:
-            stats: StatsReply = await asker.ask(catalogue.STATS)
+            stats: StatsReply = await client.ask(catalogue.STATS)
         except CommandFailed:
             if time.monotonic() > until:
                 raise

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from precedent_indexer.adapters.chroma.health import Symptoms
-from precedent_indexer.domain.row_digest import StoredImprints
+from precedent_indexer.domain.row_digest import StoredDigests
 from precedent_indexer.domain.rows import OutcomeRecord, Row
 from precedent_indexer.embedding.model_files import ModelInfo
 from precedent_schemas.events import Deletion
@@ -306,7 +306,7 @@ class VectorStore(Protocol):
     def ids(self, collection: str) -> list[str]:
         """Every id that has an event or an outcome, also where it cannot be read."""
 
-    def imprints(self, collection: str, ids: Sequence[str]) -> dict[str, StoredImprints]:
+    def digests(self, collection: str, ids: Sequence[str]) -> dict[str, StoredDigests]:
         """What is stored of those of `ids` that have an event or an outcome, unparsed."""
 
     def close(self) -> None:

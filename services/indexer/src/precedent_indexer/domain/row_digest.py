@@ -28,20 +28,20 @@ _OUTCOME_SEQS: Final = "outcome_seqs"
 
 
 @dataclass(frozen=True, slots=True)
-class Imprint:
+class RowDigest:
     """Of an event or an outcome: its sequence, all sequences that its id ever had, and a digest of all else."""
 
     seq: int
     seqs: tuple[int, ...]
     digest: bytes
 
-    def covers(self, other: "Imprint") -> bool:
+    def covers(self, other: "RowDigest") -> bool:
         """Whether this, as stored, is `other`; it may know of more sequences, which the log no longer has."""
         return self.digest == other.digest and self.seq == other.seq and set(self.seqs) >= set(other.seqs)
 
 
 @dataclass(frozen=True, slots=True)
-class StoredImprints:
+class StoredDigests:
     """What the index has of one id.
 
     Attributes:
@@ -51,37 +51,37 @@ class StoredImprints:
         has_vector: whether the row can be found by similarity.
     """
 
-    event: Imprint | None = None
-    shown: Imprint | None = None
-    kept: Imprint | None = None
+    event: RowDigest | None = None
+    shown: RowDigest | None = None
+    kept: RowDigest | None = None
     has_vector: bool = False
 
 
-def of_event(row: Row) -> Imprint:
+def of_event(row: Row) -> RowDigest:
     """What the imprint of a row's event should be, whatever its outcome."""
     return stored_event(row_metadata(row), row_document(row))
 
 
-def of_outcome(record: OutcomeRecord) -> tuple[Imprint, Imprint]:
+def of_outcome(record: OutcomeRecord) -> tuple[RowDigest, RowDigest]:
     """What the imprints of an outcome should be: in its event's row, and in the companion."""
     return _outcome(joined_metadata(record)), _outcome(outcome_metadata(record))
 
 
-def stored_event(metadata: Mapping[str, Any], document: str | None) -> Imprint:
+def stored_event(metadata: Mapping[str, Any], document: str | None) -> RowDigest:
     """The imprint of the event in a row as it is stored."""
     said = {key: value for key, value in metadata.items() if key not in _OUTCOME_KEYS and key != _SEQS}
-    return Imprint(_seq(metadata.get("seq")), _seqs(metadata.get(_SEQS)), _digest([said, document]))
+    return RowDigest(_seq(metadata.get("seq")), _seqs(metadata.get(_SEQS)), _digest([said, document]))
 
 
-def stored_outcome(metadata: Mapping[str, Any]) -> Imprint | None:
+def stored_outcome(metadata: Mapping[str, Any]) -> RowDigest | None:
     """The imprint of the outcome in a row, or in a companion, as it is stored; None where there is none."""
     there = any(metadata.get(key) is not None for key in _OUTCOME_KEYS)
     return _outcome(metadata) if there else None
 
 
-def _outcome(metadata: Mapping[str, Any]) -> Imprint:
+def _outcome(metadata: Mapping[str, Any]) -> RowDigest:
     said = {key: metadata.get(key) for key in _OUTCOME_KEYS if key != _OUTCOME_SEQS}
-    return Imprint(_seq(metadata.get("outcome_seq")), _seqs(metadata.get(_OUTCOME_SEQS)), _digest([said]))
+    return RowDigest(_seq(metadata.get("outcome_seq")), _seqs(metadata.get(_OUTCOME_SEQS)), _digest([said]))
 
 
 def _digest(parts: list[Any]) -> bytes:

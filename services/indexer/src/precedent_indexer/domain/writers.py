@@ -29,7 +29,7 @@ class Fence(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Tenure:
+class WriterTerm:
     """One writer's time.
 
     Attributes:
@@ -46,23 +46,23 @@ class Tenure:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class WriterHistory:
     """What the index says of itself at one moment.
 
     Attributes:
         current: name of the generation in use; None where there is no index yet.
         identities: of every generation that has one, by its name.
-        tenures: of every writer so far, in their order.
+        terms: of every writer so far, in their order.
     """
 
     current: str | None
     identities: Mapping[str, Identity]
-    tenures: Sequence[Tenure]
+    terms: Sequence[WriterTerm]
 
     @property
     def token(self) -> int:
         """The highest that was ever used."""
-        return self.tenures[-1].token if self.tenures else 0
+        return self.terms[-1].token if self.terms else 0
 
     @property
     def identity(self) -> Identity | None:
@@ -71,12 +71,12 @@ class Account:
 
     def was_left(self) -> bool:
         """Whether the last writer has left in good order, so that none of its requests can be under way."""
-        return all(one.ended for one in self.tenures)
+        return all(one.ended for one in self.terms)
 
-    def late_before(self, token: int) -> list[Tenure]:
+    def late_before(self, token: int) -> list[WriterTerm]:
         """Who was late, of those before the writer with this token."""
-        return [one for one in self.tenures if one.late and one.token < token]
+        return [one for one in self.terms if one.late and one.token < token]
 
     def successor_began(self, token: int) -> int:
         """The watermark that the next writer behind this token began with; 0 where nobody knows any more."""
-        return next((one.since for one in self.tenures if one.token > token), 0)
+        return next((one.since for one in self.terms if one.token > token), 0)

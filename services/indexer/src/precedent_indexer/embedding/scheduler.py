@@ -17,7 +17,7 @@ import numpy as np
 from precedent_indexer.domain.ports import Embedder, Vector
 from precedent_indexer.embedding.model_files import DIMENSIONS, NAME, ModelInfo
 from precedent_indexer.errors import QuestionFailed
-from precedent_indexer.observability.metrics import Metrics, unheard
+from precedent_indexer.observability.metrics import Metrics, discard_metrics
 from precedent_indexer.runtime.priority import QUESTIONS
 from precedent_indexer.runtime.threads import Workers
 from precedent_schemas.failures import ErrorReason
@@ -44,7 +44,7 @@ class VectorCache:
     """The vectors of the texts used last, by a digest of the text and the model's fingerprint."""
 
     def __init__(self, entries: int, fingerprint: str, metrics: Metrics | None = None) -> None:
-        self._metrics = metrics or unheard()
+        self._metrics = metrics or discard_metrics()
         self._entries = entries
         self._salt = fingerprint.encode()
         self._vectors: OrderedDict[bytes, Vector] = OrderedDict()
@@ -101,7 +101,7 @@ class Embedding:
         metrics: Metrics | None = None,
     ) -> None:
         """`events` and `questions` are sessions of the same model."""
-        self._metrics = metrics or unheard()
+        self._metrics = metrics or discard_metrics()
         self._events = events
         self._questions = questions
         self._workers = workers
@@ -156,7 +156,7 @@ class Embedding:
         # Shared by all who ask it at the same time: none of them may cancel it for the others.
         return known if known is not None else await asyncio.shield(self._asked_for(text))
 
-    def foresee(self, text: str) -> None:
+    def prefetch(self, text: str) -> None:
         """Begin the vector of a question that will be asked when the index has caught up with something."""
         if text not in self.cache:
             self._asked_for(text)
@@ -212,7 +212,7 @@ class AbsentModel:
         self.cache = VectorCache(0, fingerprint)
         self._share_done = share_done
 
-    def foresee(self, _text: str) -> None:
+    def prefetch(self, _text: str) -> None:
         """Nothing can be begun."""
 
     async def of_question(self, _text: str) -> Vector:

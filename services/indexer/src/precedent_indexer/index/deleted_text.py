@@ -13,7 +13,7 @@ from precedent_indexer.errors import StoreUnavailable
 _FILE: Final = "deleted-since"
 
 
-class Residue:
+class DeletedTextMarker:
     """The time of the oldest deletion, in a file of the generation."""
 
     def __init__(self, generation: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 _REMEMBERED: Final = 1_000
 
 
-class Removals:
+class DeletionResults:
     """By the sequence of the deletion; the latest thousand."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from precedent_indexer.domain.ports import Identity, LogState, VectorStore
 from precedent_indexer.domain.rows import INDEX_FORMAT, READABLE_FORMATS
 from precedent_indexer.embedding.model_files import ModelInfo
 from precedent_indexer.errors import IndexBroken, StoreUnavailable
-from precedent_indexer.index.deleted_text import Residue
+from precedent_indexer.index.deleted_text import DeletedTextMarker
 from precedent_indexer.index.directory import Generations, carry_files, is_still
 from precedent_indexer.index.vector_file import VectorFile, inherit, open_vectors
 from precedent_schemas.subjects import STANDING_COLLECTIONS
@@ -33,7 +33,7 @@ _RESUMED: Final = "a rebuild was interrupted: it is resumed"
 
 
 @dataclass(frozen=True, slots=True)
-class OpenedIndex:
+class Generation:
     """A generation that is open, and what lies beside its store.
 
     Attributes:
@@ -46,7 +46,7 @@ class OpenedIndex:
     store: VectorStore
     identity: Identity
     vectors: VectorFile
-    residue: Residue = field(repr=False)
+    deleted_text: DeletedTextMarker = field(repr=False)
     place: os.stat_result = field(repr=False)
     is_new: bool = False
     outdated: str | None = None
@@ -61,7 +61,7 @@ class OpenedIndex:
         self.vectors.close()
 
 
-class Shelf:
+class GenerationStore:
     """Opens the generations of one index, and begins others."""
 
     def __init__(
@@ -99,7 +99,7 @@ class Shelf:
         if self._looked_at is not None:
             self._looked_at.set_identity(identity)
 
-    def open(self, log_state: LogState, broken: str | None = None, orphan: str | None = None) -> OpenedIndex:
+    def open(self, log_state: LogState, broken: str | None = None, orphan: str | None = None) -> Generation:
         """The index in the directory, begun anew where the one that is there may not be used.
 
         Args:
@@ -138,7 +138,7 @@ class Shelf:
         outdated = self._outdated(identity) or (_RESUMED if unfinished else None)
         return self._opened(current, store, identity, outdated=outdated)
 
-    def begin(self, log_state: LogState, index_uuid: str | None = None) -> OpenedIndex:
+    def begin(self, log_state: LogState, index_uuid: str | None = None) -> Generation:
         """A fresh generation, in use at once; every other one is dropped, but for the vectors of the last.
 
         Args:
@@ -162,7 +162,7 @@ class Shelf:
         self.directory.drop_others(generation)
         return replace(begun, is_new=True)
 
-    def begin_next(self, current: OpenedIndex) -> OpenedIndex:
+    def begin_next(self, current: Generation) -> Generation:
         """A generation that is to take the place of `current`: resumed where one was left half-filled.
 
         It keeps the name of the index, and looks for vectors in `current`.
@@ -186,13 +186,13 @@ class Shelf:
             raise StoreUnavailable(f"a new generation cannot be made: {error}") from error
         return self._opened(generation, store, identity, earlier=current.vectors)
 
-    def finish(self, generation: OpenedIndex) -> None:
+    def finish(self, generation: Generation) -> None:
         """Take a filled generation into use, in one step."""
         generation.vectors.part_with_earlier()
         self.directory.switch(generation.path)
         (generation.path / UNFINISHED).unlink(missing_ok=True)
 
-    def reopen(self, closed: OpenedIndex) -> OpenedIndex:
+    def reopen(self, closed: Generation) -> Generation:
         """The same generation, with a store that is opened anew.
 
         Raises:
@@ -220,11 +220,11 @@ class Shelf:
         *,
         earlier: VectorFile | None = None,
         outdated: str | None = None,
-    ) -> OpenedIndex:
+    ) -> Generation:
         vectors = open_vectors(path, identity.fingerprint, earlier)
-        return OpenedIndex(path, store, identity, vectors, Residue(path), path.stat(), outdated=outdated)
+        return Generation(path, store, identity, vectors, DeletedTextMarker(path), path.stat(), outdated=outdated)
 
-    def _resumed(self, path: Path, current: OpenedIndex) -> OpenedIndex | None:
+    def _resumed(self, path: Path, current: Generation) -> Generation | None:
         try:
             store = self._open_store(path)
             identity = store.identity()

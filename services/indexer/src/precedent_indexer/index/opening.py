@@ -3,25 +3,25 @@
 import structlog
 
 from precedent_indexer.domain.ports import Log, LogState
-from precedent_indexer.index.generations import OpenedIndex, Shelf
+from precedent_indexer.index.generations import Generation, GenerationStore
 from precedent_indexer.index.log_match import put_back, rewritten
 
 log = structlog.get_logger(__name__)
 
 
 async def open_index(
-    shelf: Shelf, source: Log, log_state: LogState, broken: str | None, orphan: str | None
-) -> OpenedIndex:
-    """The index, opened or begun; the arguments are those of `Shelf.open`."""
-    said = shelf.look(broken)
+    generations: GenerationStore, source: Log, log_state: LogState, broken: str | None, orphan: str | None
+) -> Generation:
+    """The index, opened or begun; the arguments are those of `GenerationStore.open`."""
+    said = generations.look(broken)
     corrected = await put_back(said, log_state, source) if said is not None else None
     if corrected is not None:
         log.info("log_was_put_back", created=log_state.created, indexed_seq=corrected.watermark)
-        shelf.correct(corrected)
-    index = shelf.open(log_state, broken, orphan)
+        generations.correct(corrected)
+    index = generations.open(log_state, broken, orphan)
     reason = await rewritten(index.identity, source)
     if reason is None:
         return index
     log.warning("index_rebuilt", reason=reason, generation=index.path.name)
     index.close()
-    return shelf.begin(log_state, index.identity.uuid)
+    return generations.begin(log_state, index.identity.uuid)

@@ -10,7 +10,7 @@ from precedent_indexer.domain.ports import Delivery
 from precedent_indexer.index.watermark import Progress
 
 
-class Unsettled:
+class PendingAcks:
     """What the server waits to hear of."""
 
     def __init__(self, progress: Progress) -> None:

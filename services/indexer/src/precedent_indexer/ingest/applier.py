@@ -25,13 +25,13 @@ from precedent_indexer.domain.ports import (
 from precedent_indexer.embedding.displacement import displace
 from precedent_indexer.embedding.scheduler import Embedding
 from precedent_indexer.errors import BusUnavailable, ModelUnavailable
-from precedent_indexer.index.deleted_text import Residue
-from precedent_indexer.index.deletion_results import Removals
+from precedent_indexer.index.deleted_text import DeletedTextMarker
+from precedent_indexer.index.deletion_results import DeletionResults
 from precedent_indexer.index.vector_file import VectorFile
 from precedent_indexer.ingest.crash_journal import ENDED_TWICE
 from precedent_indexer.ingest.deletion import Deleter
-from precedent_indexer.ingest.poison import Apart
-from precedent_indexer.observability.metrics import Metrics, unheard
+from precedent_indexer.ingest.poison import PoisonIsolation
+from precedent_indexer.observability.metrics import Metrics, discard_metrics
 from precedent_indexer.runtime.threads import Workers
 from precedent_schemas.failures import DeadReason
 
@@ -64,24 +64,24 @@ class Applier:
         workers: Workers,
         max_collections: int,
         vectors: VectorFile | None = None,
-        residue: Residue | None = None,
-        removals: Removals | None = None,
+        deleted_text: DeletedTextMarker | None = None,
+        deletion_results: DeletionResults | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         """`vectors` and `residue` lie beside the store; `removals` are told what deletions remove."""
-        self._metrics = metrics or unheard()
+        self._metrics = metrics or discard_metrics()
         self._store = store
         self._embedding = embedding
         self._dead_letters = dead_letters
         self._source = source
         self._workers = workers
         self._max_collections = max_collections
-        self._apart = Apart(store, workers)
+        self._isolation = PoisonIsolation(store, workers)
         self.reused = 0
         """Texts that needed no embedding."""
         self._vectors = vectors
-        self._residue = residue
-        self._removals = removals or Removals()
+        self._deleted_text = deleted_text
+        self._deletion_results = deletion_results or DeletionResults()
         self._deleter = Deleter(
             store=store,
             embedding=embedding,
@@ -89,8 +89,8 @@ class Applier:
             dead_letters=dead_letters,
             workers=workers,
             vectors=vectors,
-            residue=residue,
-            removals=self._removals,
+            deleted_text=deleted_text,
+            deletion_results=self._deletion_results,
         )
         self.alive: Callable[[], None] = lambda: None
         """Called now and then in the midst of what may take minutes."""
@@ -145,7 +145,7 @@ class Applier:
             Fault: one of them does not.
         """
         await self._probe_model(None)
-        await self._apart.probe()
+        await self._isolation.probe()
 
     async def commit(self, prepared: Prepared) -> dict[int, Refusal]:
         """Store what was prepared, in the order of the log; what is refused, by sequence, safely dead-lettered.
@@ -156,7 +156,7 @@ class Applier:
         refusals = dict(prepared.refusals)
         by_seq = {message.seq: message for message in prepared.messages}
         await self._refuse_beyond_the_cap(prepared.operations, refusals)
-        await self._bury(by_seq, refusals)
+        await self._dead_letter(by_seq, refusals)
         operations = [one for one in prepared.operations if one.seq not in refusals]
         try:
             await self._store_all(operations, prepared)
@@ -164,12 +164,12 @@ class Applier:
             raise
         except Exception as error:  # noqa: BLE001 -- whatever the store raises, only some messages may be to blame
             log.warning("batch_not_stored", messages=len(operations), error=type(error).__name__)
-            misfits = await self._apart.each(operations, lambda one: self._store_all([one], prepared))
-            await self._bury(by_seq, misfits)
+            misfits = await self._isolation.each(operations, lambda one: self._store_all([one], prepared))
+            await self._dead_letter(by_seq, misfits)
             refusals |= misfits
         return refusals
 
-    async def _bury(self, by_seq: Mapping[int, LogMessage], refusals: Mapping[int, Refusal]) -> None:
+    async def _dead_letter(self, by_seq: Mapping[int, LogMessage], refusals: Mapping[int, Refusal]) -> None:
         for seq, refusal in sorted(refusals.items()):
             await self._dead_letters.put(by_seq[seq], refusal)
             # The detail may quote the message: it is shown with the dead letter.
@@ -273,7 +273,7 @@ class Applier:
             self._metrics.messages.labels(kind, "applied" if is_news(one, writes) else "superseded").inc()
 
     def _count_deletion(self, deletion: Delete) -> None:
-        removed = self._removals.of(deletion.seq)
+        removed = self._deletion_results.of(deletion.seq)
         self._metrics.messages.labels("deletion", "applied").inc()
         self._metrics.events_removed.labels("deleted").inc(removed if isinstance(removed, int) else len(removed or ()))
 
@@ -281,12 +281,12 @@ class Applier:
         """Remove what the index has of these ids, unread, because it is not what the log says."""
 
         def remove() -> None:
-            if self._residue is not None:
-                self._residue.note()
+            if self._deleted_text is not None:
+                self._deleted_text.note()
             self._store.remove(collection, ids, ids)
 
         await self._workers.write(remove)
 
     def removed_by(self, seq: int) -> list[str] | int | None:
         """Which events the deletion with this sequence removed (their ids, or how many), once it is applied."""
-        return self._removals.of(seq)
+        return self._deletion_results.of(seq)

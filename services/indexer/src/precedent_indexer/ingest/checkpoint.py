@@ -4,18 +4,18 @@ from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.streams import create_consumer, ensure_consumer
 from precedent_indexer.domain.ports import ConsumerState, Identity, Log, LogState
 from precedent_indexer.errors import Fault, StartRefused
-from precedent_indexer.index.generations import OpenedIndex, misfit, with_watermark
+from precedent_indexer.index.generations import Generation, misfit, with_watermark
 from precedent_indexer.index.log_match import marked, rewritten
 from precedent_indexer.index.watermark import Progress
-from precedent_indexer.ingest.crash_journal import FILE, InHand
+from precedent_indexer.ingest.crash_journal import FILE, CrashJournal
 from precedent_indexer.runtime.threads import Workers
 
 
-class Books:
+class Checkpoint:
     """The books of one generation."""
 
-    def __init__(self, bus: Bus, index: OpenedIndex, progress: Progress, workers: Workers, source: Log) -> None:
-        self.in_hand = InHand(index.path / FILE)
+    def __init__(self, bus: Bus, index: Generation, progress: Progress, workers: Workers, source: Log) -> None:
+        self.journal = CrashJournal(index.path / FILE)
         """The note of what is being worked on."""
         self._bus = bus
         self._index = index

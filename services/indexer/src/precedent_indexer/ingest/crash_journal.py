@@ -43,7 +43,7 @@ class _Note:
     blames: dict[int, int] = field(default_factory=dict)
 
 
-class InHand:
+class CrashJournal:
     """The note of one generation of the index."""
 
     def __init__(self, path: Path) -> None:

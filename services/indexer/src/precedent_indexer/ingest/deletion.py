@@ -7,8 +7,8 @@ from precedent_indexer.domain.operations import Delete
 from precedent_indexer.domain.ports import DeadLetters, Log, VectorStore, Writes
 from precedent_indexer.domain.rows import OutcomeRecord
 from precedent_indexer.embedding.scheduler import Embedding
-from precedent_indexer.index.deleted_text import Residue
-from precedent_indexer.index.deletion_results import Removals
+from precedent_indexer.index.deleted_text import DeletedTextMarker
+from precedent_indexer.index.deletion_results import DeletionResults
 from precedent_indexer.index.vector_file import VectorFile
 from precedent_indexer.runtime.threads import Workers
 from precedent_schemas.subjects import event_subject, outcome_subject
@@ -29,8 +29,8 @@ class Deleter:
         dead_letters: DeadLetters,
         workers: Workers,
         vectors: VectorFile | None,
-        residue: Residue | None,
-        removals: Removals,
+        deleted_text: DeletedTextMarker | None,
+        deletion_results: DeletionResults,
     ) -> None:
         self._store = store
         self._embedding = embedding
@@ -38,8 +38,8 @@ class Deleter:
         self._dead_letters = dead_letters
         self._workers = workers
         self._vectors = vectors
-        self._residue = residue
-        self._removals = removals
+        self._deleted_text = deleted_text
+        self._deletion_results = deletion_results
 
     async def delete(self, deletion: Delete, alive: Callable[[], None]) -> None:
         """Apply a deletion; done again, it removes what is left. `alive` is called between its parts.
@@ -55,8 +55,8 @@ class Deleter:
             self._embedding.cache.clear()
             await self._workers.write(self._forget_all, deletion.collection)
             count = await self._workers.write(self._store.remove_before, deletion.collection, deletion.seq)
-            before = self._removals.of(deletion.seq)
-            self._removals.note(deletion.seq, count + (before if isinstance(before, int) else 0))
+            before = self._deletion_results.of(deletion.seq)
+            self._deletion_results.note(deletion.seq, count + (before if isinstance(before, int) else 0))
             return
         await self._delete_ids(deletion, deletion.ids, alive)
 
@@ -68,37 +68,37 @@ class Deleter:
         # What was refused holds the bytes of an event as well, in the log and beside it.
         await self._dead_letters.refresh()
         refused = [seq for seq in self._dead_letters.about(deletion.collection, ids) if seq < deletion.seq]
-        doomed = sorted(seq for seq in {*held, *refused} if seq < deletion.seq)
-        for start in range(0, len(doomed), _ERASE_PART):
-            await self._source.erase(doomed[start : start + _ERASE_PART])
+        to_erase = sorted(seq for seq in {*held, *refused} if seq < deletion.seq)
+        for start in range(0, len(to_erase), _ERASE_PART):
+            await self._source.erase(to_erase[start : start + _ERASE_PART])
             alive()
         for seq in refused:
             await self._dead_letters.remove(seq)
         # What is newer than the deletion stays: the log may be applied anew from before it.
         events = [one for one, row in rows.items() if row.seq < deletion.seq]
         decided = [one for one, record in outcomes.items() if record.seq < deletion.seq]
-        bereft: dict[str, OutcomeRecord | None] = {one: None for one in decided if one in rows and one not in events}
+        orphaned: dict[str, OutcomeRecord | None] = {one: None for one in decided if one in rows and one not in events}
         # Noted before: where the removal breaks off, the next attempt finds less to remove, but no less is gone.
-        before = self._removals.of(deletion.seq)
+        before = self._deletion_results.of(deletion.seq)
         gone = {*events, *(before if isinstance(before, list) else ())}
-        self._removals.note(deletion.seq, [one for one in ids if one in gone])
+        self._deletion_results.note(deletion.seq, [one for one in ids if one in gone])
         texts = [rows[one].event.text for one in events]
         self._embedding.cache.forget(texts)
         # Before they are removed: afterwards nobody knows any more which texts they had.
         if events or decided:
             await self._workers.write(self._forget, deletion.collection, texts)
         await self._workers.write(self._store.remove, deletion.collection, events, decided)
-        if bereft:
-            await self._workers.write(self._store.write, deletion.collection, Writes(joined=bereft))
+        if orphaned:
+            await self._workers.write(self._store.write, deletion.collection, Writes(joined=orphaned))
 
     def _forget(self, collection: str, texts: Sequence[str]) -> None:
-        if self._residue is not None:
-            self._residue.note()
+        if self._deleted_text is not None:
+            self._deleted_text.note()
         if self._vectors is not None:
             self._vectors.forget(collection, texts)
 
     def _forget_all(self, collection: str) -> None:
-        if self._residue is not None and self._store.count(collection):
-            self._residue.note()
+        if self._deleted_text is not None and self._store.count(collection):
+            self._deleted_text.note()
         if self._vectors is not None:
             self._vectors.forget_all(collection)

@@ -23,9 +23,9 @@ from precedent_indexer.domain.ports import ConsumerState, Deliveries, Delivery, 
 from precedent_indexer.errors import ConsumerGone, Fault, StartRefused
 from precedent_indexer.index.liveness import Liveness
 from precedent_indexer.index.watermark import Progress
-from precedent_indexer.ingest.acks import Unsettled
+from precedent_indexer.ingest.acks import PendingAcks
 from precedent_indexer.ingest.applier import Applier, Prepared
-from precedent_indexer.ingest.crash_journal import InHand
+from precedent_indexer.ingest.crash_journal import CrashJournal
 from precedent_indexer.observability import tracing
 from precedent_indexer.observability.metrics import Metrics
 
@@ -47,7 +47,7 @@ class Bookkeeping(Protocol):
     """What the corridor needs done about the consumer and the index's identity."""
 
     @property
-    def in_hand(self) -> InHand:
+    def journal(self) -> CrashJournal:
         """The note of what is being worked on, kept with the index."""
 
     async def save_watermark(self, seq: int) -> None:
@@ -72,15 +72,15 @@ class Bookkeeping(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Corridor:
+class PipelineContext:
     """What a run works with; it outlives the run."""
 
     feed: Deliveries
     source: Log
     applier: Applier
     progress: Progress
-    books: Bookkeeping
-    unsettled: Unsettled
+    checkpoint: Bookkeeping
+    pending_acks: PendingAcks
     liveness: Liveness
     batch_size: int
     metrics: Metrics
@@ -97,17 +97,17 @@ class _Step:
     spans: tracing.Batch = tracing.NO_BATCH
 
 
-class Flow:
+class Pipeline:
     """One run: it ends with the first fault, or in good order once `draining` is set."""
 
-    def __init__(self, corridor: Corridor, draining: asyncio.Event) -> None:
-        self._with = corridor
+    def __init__(self, context: PipelineContext, draining: asyncio.Event) -> None:
+        self._with = context
         self._draining = draining
-        self._in_hand = corridor.books.in_hand
-        corridor.applier.alive = corridor.liveness.begin
+        self._journal = context.checkpoint.journal
+        context.applier.alive = context.liveness.begin
         self._steps: asyncio.Queue[_Step | None] = asyncio.Queue(_AHEAD)
         self._preparing: set[asyncio.Future[Prepared]] = set()
-        self._taken = corridor.progress.indexed_seq
+        self._taken = context.progress.indexed_seq
         self._is_probed = False
         self._saved_seq = -1
         self._saved_at = self._checked_at = time.monotonic()
@@ -124,16 +124,16 @@ class Flow:
             StartRefused: another indexer took the consumer over, or the log is another one.
         """
         try:
-            await self._with.unsettled.settle()
+            await self._with.pending_acks.settle()
             await _together(self._take_all(to_the_end=to_the_end), self._commit_all())
             await self._save(force=True)
         except (Fault, ConsumerGone, StartRefused, asyncio.CancelledError):
             # None of these is the doing of what is in hand.
-            self._in_hand.clear()
+            self._journal.clear()
             raise
         finally:
             await _cancelled(self._preparing)
-        self._in_hand.clear()
+        self._journal.clear()
 
     # -- taking and preparing ---------------------------------------------------------------------------------
 
@@ -179,8 +179,8 @@ class Flow:
 
     async def _take(self, batch: Sequence[Delivery]) -> None:
         """Prepare the new messages of `batch` in order, whatever order they came in; settle those done already."""
-        self._with.unsettled.add(batch)
-        await self._with.unsettled.settle()
+        self._with.pending_acks.add(batch)
+        await self._with.pending_acks.settle()
         # What is at or below is on its way already, and settled when it is committed.
         await self._take_in_order({one.message.seq: one.message for one in batch if one.message.seq > self._taken})
 
@@ -205,14 +205,14 @@ class Flow:
         return len(messages) >= self._with.batch_size or sum(len(one.data) for one in messages) > _BATCH_BYTES
 
     async def _prepare(self, messages: Sequence[LogMessage]) -> None:
-        for suspected, part in groupby(messages, key=lambda one: self._in_hand.suspect(one.seq)):
+        for suspected, part in groupby(messages, key=lambda one: self._journal.suspect(one.seq)):
             if suspected:
                 await self._handle_alone(next(part))
             else:
                 await self._hand_on(list(part))
 
     async def _hand_on(self, messages: Sequence[LogMessage]) -> None:
-        self._in_hand.take(self._with.progress.indexed_seq + 1, messages[-1].seq)
+        self._journal.take(self._with.progress.indexed_seq + 1, messages[-1].seq)
         spans = tracing.Batch(messages)
         preparing = asyncio.ensure_future(self._prepared(messages, spans))
         self._preparing.add(preparing)
@@ -229,10 +229,10 @@ class Flow:
             self._is_probed = True
         spans = tracing.Batch([message])
         prepared: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
-        if self._in_hand.is_guilty(message.seq):
+        if self._journal.is_guilty(message.seq):
             prepared.set_result(self._with.applier.refuse(message))
         else:
-            self._in_hand.take_alone(message.seq)
+            self._journal.take_alone(message.seq)
             prepared.set_result(await self._prepared([message], spans))
         self._taken = message.seq
         await self._steps.put(_Step(prepared, self._taken, spans))
@@ -253,7 +253,7 @@ class Flow:
     async def _idle(self) -> None:
         """Nothing came: cover a tail of the log that is gone, and save the watermark."""
         log_state = await self._with.source.state()
-        self._with.books.check_log(log_state)
+        self._with.checkpoint.check_log(log_state)
         consumer = await self._with.feed.state()
         if consumer.delivered_seq > self._taken:
             # Delivered, but never arrived here: a response lost on the way would come again after ack_wait only.
@@ -268,7 +268,7 @@ class Flow:
 
     async def _check_owner(self, consumer: ConsumerState) -> None:
         self._checked_at = time.monotonic()
-        await self._with.books.check_owner(consumer)
+        await self._with.checkpoint.check_owner(consumer)
 
     # -- committing and settling ------------------------------------------------------------------------------
 
@@ -280,7 +280,7 @@ class Flow:
             await self._save(force=False)
 
     async def _commit(self, step: _Step) -> None:
-        applier, books, progress = self._with.applier, self._with.books, self._with.progress
+        applier, checkpoint, progress = self._with.applier, self._with.checkpoint, self._with.progress
         messages: Sequence[LogMessage] = ()
         if step.prepared:
             prepared = await step.prepared
@@ -291,13 +291,13 @@ class Flow:
             self._note(messages, refusals)
         if any(applier.removed_by(one.seq) is not None for one in messages):
             # Whoever asked for a deletion is answered once the watermark passes it: it must not fall back again.
-            await books.save_watermark(step.upto)
+            await checkpoint.save_watermark(step.upto)
             self._saved_seq, self._saved_at = step.upto, time.monotonic()
         progress.advance(step.upto)
         self._with.liveness.advance()
-        self._in_hand.done(step.upto)
+        self._journal.done(step.upto)
         with self._with.metrics.stage("settle"):
-            await self._with.unsettled.settle()
+            await self._with.pending_acks.settle()
 
     def _note(self, messages: Sequence[LogMessage], refusals: Mapping[int, Refusal]) -> None:
         for seq, refusal in refusals.items():
@@ -310,7 +310,7 @@ class Flow:
         if seq > self._saved_seq and (
             force or self._with.saves_each or time.monotonic() - self._saved_at > _SAVE_EVERY_S
         ):
-            await self._with.books.save_watermark(seq)
+            await self._with.checkpoint.save_watermark(seq)
             self._saved_seq, self._saved_at = seq, time.monotonic()
 
 

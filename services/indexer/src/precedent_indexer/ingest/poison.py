@@ -23,7 +23,7 @@ _BETWEEN_TRIES_S: Final = 0.2
 """Seconds between two tries of one message: a hitch of the store must not cost an event."""
 
 
-class Apart:
+class PoisonIsolation:
     """Stores operations one by one, and finds out who is to blame where one fails."""
 
     def __init__(self, store: VectorStore, workers: Workers) -> None:

@@ -16,10 +16,10 @@ from precedent_indexer.domain.ports import Deliveries, Log
 from precedent_indexer.errors import ConsumerGone, Fault, Stalled
 from precedent_indexer.index.liveness import Liveness
 from precedent_indexer.index.watermark import Progress
-from precedent_indexer.ingest.acks import Unsettled
+from precedent_indexer.ingest.acks import PendingAcks
 from precedent_indexer.ingest.applier import Applier
-from precedent_indexer.ingest.pipeline import Bookkeeping, Corridor, Flow
-from precedent_indexer.observability.metrics import Metrics, unheard
+from precedent_indexer.ingest.pipeline import Bookkeeping, Pipeline, PipelineContext
+from precedent_indexer.observability.metrics import Metrics, discard_metrics
 from precedent_schemas.limits import ACK_WAIT_S
 
 log = structlog.get_logger(__name__)
@@ -43,22 +43,22 @@ class Ingest:
         source: Log,
         applier: Applier,
         progress: Progress,
-        books: Bookkeeping,
+        checkpoint: Bookkeeping,
         batch_size: int,
         metrics: Metrics | None = None,
         saves_each: bool = False,
     ) -> None:
         self.liveness = Liveness()
-        self._corridor = Corridor(
+        self._context = PipelineContext(
             feed=feed,
             source=source,
             applier=applier,
             progress=progress,
-            books=books,
-            unsettled=Unsettled(progress),
+            checkpoint=checkpoint,
+            pending_acks=PendingAcks(progress),
             liveness=self.liveness,
             batch_size=batch_size,
-            metrics=metrics or unheard(),
+            metrics=metrics or discard_metrics(),
             saves_each=saves_each,
         )
         self._stopping = asyncio.Event()
@@ -71,9 +71,9 @@ class Ingest:
         self._holding = asyncio.Lock()
 
     @property
-    def unsettled(self) -> int:
+    def pending_acks(self) -> int:
         """Messages that were taken and are not settled."""
-        return len(self._corridor.unsettled)
+        return len(self._context.pending_acks)
 
     def stop(self) -> None:
         """Finish what is in hand, settle it, and return from `run`."""
@@ -99,7 +99,7 @@ class Ingest:
                 if not self._stopping.is_set():
                     self._draining.clear()
 
-    def use(self, applier: Applier, books: Bookkeeping) -> None:
+    def use(self, applier: Applier, checkpoint: Bookkeeping) -> None:
         """Go on with another index, from the watermark that `progress` has when the hold ends; only while held.
 
         Raises:
@@ -107,7 +107,7 @@ class Ingest:
         """
         if not (self._holding.locked() and self._quiet.is_set()):
             raise RuntimeError("another index is only taken into use while the corridor is held")
-        self._corridor = replace(self._corridor, applier=applier, books=books)
+        self._context = replace(self._context, applier=applier, checkpoint=checkpoint)
 
     async def run(self) -> None:
         """Follow the log until `stop`; faults of the store, the model or the bus are waited out.
@@ -116,24 +116,24 @@ class Ingest:
             StartRefused: another indexer took the consumer over, or the log is another one.
             Stalled: it does not advance any more.
         """
-        touching = asyncio.create_task(self._touch_in_hand())
+        touching = asyncio.create_task(self._touch_in_progress())
         try:
             await self._run_after_run()
         finally:
             touching.cancel()
             self._quiet.set()
         with contextlib.suppress(Fault):
-            await self._corridor.unsettled.give_back()
+            await self._context.pending_acks.give_back()
         if not self._holding.locked():
             # Once more, where the last run broke off: what is not saved is only applied again.
             with contextlib.suppress(Fault):
-                await self._corridor.books.save_watermark(self._corridor.progress.indexed_seq)
+                await self._context.checkpoint.save_watermark(self._context.progress.indexed_seq)
 
-    async def _touch_in_hand(self) -> None:
+    async def _touch_in_progress(self) -> None:
         while True:
             await asyncio.sleep(_TOUCH_EVERY_S)
             with contextlib.suppress(Fault):
-                await self._corridor.unsettled.touch(self._corridor.feed.waiting())
+                await self._context.pending_acks.touch(self._context.feed.waiting())
 
     async def _run_after_run(self) -> None:
         backoff = _FIRST_BACKOFF_S
@@ -143,12 +143,12 @@ class Ingest:
                 await self._free.wait()
                 continue
             self._quiet.clear()
-            begun_at = self._corridor.progress.indexed_seq
+            begun_at = self._context.progress.indexed_seq
             try:
-                await self._watched(Flow(self._corridor, self._draining))
+                await self._watched(Pipeline(self._context, self._draining))
             except ConsumerGone as error:
                 self._count(error)
-                log.warning("consumer_gone", detail=str(error), resume_after=self._corridor.progress.indexed_seq)
+                log.warning("consumer_gone", detail=str(error), resume_after=self._context.progress.indexed_seq)
                 self.liveness.fault = "the durable consumer is gone"
                 await self._wait_out(backoff)
                 await self._try_to_recreate()
@@ -160,13 +160,13 @@ class Ingest:
             else:
                 backoff = _FIRST_BACKOFF_S
                 continue
-            advanced = self._corridor.progress.indexed_seq > begun_at
+            advanced = self._context.progress.indexed_seq > begun_at
             backoff = _FIRST_BACKOFF_S if advanced else min(backoff * 2, _LAST_BACKOFF_S)
 
-    async def _watched(self, flow: Flow) -> None:
+    async def _watched(self, pipeline: Pipeline) -> None:
         """Let the flow run for as long as it gives signs of life."""
         self.liveness.begin()
-        running = asyncio.create_task(flow.run(to_the_end=self.liveness.stalls > 0))
+        running = asyncio.create_task(pipeline.run(to_the_end=self.liveness.stalls > 0))
         try:
             while not (await asyncio.wait({running}, timeout=_WATCH_EVERY_S))[0]:
                 if self.liveness.silence_s() > _SILENCE_S:
@@ -178,12 +178,12 @@ class Ingest:
             await asyncio.wait({running})
 
     def _count(self, error: Exception) -> None:
-        self._corridor.metrics.faults.labels(type(error).__name__).inc()
+        self._context.metrics.faults.labels(type(error).__name__).inc()
 
     def _give_up(self) -> None:
         self.liveness.stalls += 1
-        self._corridor.metrics.faults.labels(Stalled.__name__).inc()
-        covered = self._corridor.progress.indexed_seq
+        self._context.metrics.faults.labels(Stalled.__name__).inc()
+        covered = self._context.progress.indexed_seq
         if self.liveness.stalls > 1:
             raise Stalled(
                 f"the index stays at {covered} although the log goes on: begun anew, it did not advance either; "
@@ -192,12 +192,12 @@ class Ingest:
         log.error("ingest_stalled", indexed_seq=covered, silent_s=_SILENCE_S, remedy="the corridor is begun anew")
 
     async def _try_to_recreate(self) -> None:
-        corridor = self._corridor
+        context = self._context
         try:
             # A log that was made anew begins at 1: a consumer behind our watermark would never be given anything.
-            corridor.books.check_log(await corridor.source.state())
-            await corridor.books.recreate_consumer(corridor.progress.indexed_seq)
-            corridor.unsettled.forget()
+            context.checkpoint.check_log(await context.source.state())
+            await context.checkpoint.recreate_consumer(context.progress.indexed_seq)
+            context.pending_acks.forget()
         except Fault as error:
             log.error("consumer_not_recreated", detail=str(error)[:300])
             self.liveness.fault = error.says

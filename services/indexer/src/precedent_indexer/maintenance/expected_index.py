@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from precedent_indexer.domain.operations import Delete, PutEvent, PutOutcome, decode
 from precedent_indexer.domain.ports import LogMessage, Refusal
-from precedent_indexer.domain.row_digest import Imprint, StoredImprints, of_event, of_outcome
+from precedent_indexer.domain.row_digest import RowDigest, StoredDigests, of_event, of_outcome
 from precedent_indexer.domain.rows import OutcomeRecord, Row
 
 MISSING = "missing"
@@ -16,11 +16,11 @@ ORPHANED = "orphaned"
 class _Entries:
     """Of one collection, by id."""
 
-    events: dict[str, Imprint] = field(default_factory=dict)
-    outcomes: dict[str, tuple[Imprint, Imprint]] = field(default_factory=dict)
+    events: dict[str, RowDigest] = field(default_factory=dict)
+    outcomes: dict[str, tuple[RowDigest, RowDigest]] = field(default_factory=dict)
 
 
-class Ledger:
+class ExpectedIndex:
     """Takes the log in order, from its beginning."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Ledger:
         outcome = entries.outcomes.get(event_id)
         return sorted({*(event.seqs if event else ()), *(outcome[0].seqs if outcome else ())})
 
-    def compare(self, collection: str, event_id: str, stored: StoredImprints, first_seq: int) -> str | None:
+    def compare(self, collection: str, event_id: str, stored: StoredDigests, first_seq: int) -> str | None:
         """What is wrong with what the index has of one id; None where nothing is.
 
         Args:
@@ -83,7 +83,7 @@ class Ledger:
             return "vector"
         return self._compare_outcome(entries, event_id, stored, first_seq)
 
-    def _compare_outcome(self, entries: _Entries, event_id: str, stored: StoredImprints, first_seq: int) -> str | None:
+    def _compare_outcome(self, entries: _Entries, event_id: str, stored: StoredDigests, first_seq: int) -> str | None:
         shown, kept = entries.outcomes.get(event_id, (None, None))
         pairs = [(kept, stored.kept)]
         if stored.event is not None:
@@ -101,7 +101,7 @@ class Ledger:
         return self._collections.get(collection) or _Entries()
 
 
-def _is_leaving(stored: Imprint, first_seq: int) -> bool:
+def _is_leaving(stored: RowDigest, first_seq: int) -> bool:
     return 0 < stored.seq < first_seq
 
 

@@ -8,12 +8,12 @@ import structlog
 
 from precedent_indexer.domain.ports import Log
 from precedent_indexer.errors import Fault, QuestionFailed
-from precedent_indexer.index.generations import OpenedIndex
+from precedent_indexer.index.generations import Generation
 from precedent_indexer.index.vector_file import drop_inherited
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.maintenance.rebuild import Rebuilder
 from precedent_indexer.maintenance.retention import expire
-from precedent_indexer.observability.metrics import Metrics, unheard
+from precedent_indexer.observability.metrics import Metrics, discard_metrics
 from precedent_indexer.runtime.jobs import Jobs
 from precedent_indexer.runtime.threads import Workers
 from precedent_schemas.jobs import REBUILD
@@ -30,11 +30,11 @@ class Service(Protocol):
     """The indexer around the index."""
 
     @property
-    def index(self) -> OpenedIndex:
+    def index(self) -> Generation:
         """The generation in use."""
 
 
-class Upkeep:
+class Housekeeping:
     """Looks at the index again and again."""
 
     def __init__(
@@ -57,8 +57,8 @@ class Upkeep:
         self._jobs = jobs
         self._rebuilder = rebuilder
         self._scrub_after_s = scrub_after_s
-        self._metrics = metrics or unheard()
-        self._looked_at: OpenedIndex | None = None
+        self._metrics = metrics or discard_metrics()
+        self._looked_at: Generation | None = None
         self._read_when: int = 0
         self._log_begins_at = 0
         self._retry_s = _FIRST_RETRY_S
@@ -94,7 +94,7 @@ class Upkeep:
         if self._progress.indexed_seq >= self._read_when:
             await self._workers.write(drop_inherited, index.vectors)
 
-    def _rebuild_if_due(self, index: OpenedIndex) -> None:
+    def _rebuild_if_due(self, index: Generation) -> None:
         reason = self._reason(index)
         if reason is None:
             self._retry_s = _FIRST_RETRY_S
@@ -106,13 +106,13 @@ class Upkeep:
             except QuestionFailed:
                 log.debug("rebuild_not_begun", reason=reason)
 
-    def _reason(self, index: OpenedIndex) -> str | None:
+    def _reason(self, index: Generation) -> str | None:
         """Why the index should be rebuilt now."""
         if index.outdated is not None:
             return index.outdated
         if index.store.symptoms.disk_was_full:
             return "the disk was full: what its files hold is uncertain"
-        age = index.residue.age_s()
+        age = index.deleted_text.age_s()
         if self._scrub_after_s and age is not None and age >= self._scrub_after_s:
             return f"its files may hold what was deleted more than {self._scrub_after_s:g} s ago"
         return None

@@ -17,10 +17,10 @@ import structlog
 
 from precedent_indexer.domain.ports import DeadLetters, Log, LogMessage, Refusal
 from precedent_indexer.errors import BusUnavailable, Fault, JobFailed, StoreUnavailable
-from precedent_indexer.index.generations import OpenedIndex, Shelf, with_watermark
+from precedent_indexer.index.generations import Generation, GenerationStore, with_watermark
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.applier import Applier
-from precedent_indexer.ingest.crash_journal import FILE, InHand
+from precedent_indexer.ingest.crash_journal import FILE, CrashJournal
 from precedent_indexer.maintenance.recall_check import overlap_at_10
 from precedent_indexer.maintenance.retention import expire
 from precedent_indexer.runtime.jobs import ReportProgress, Run
@@ -45,10 +45,10 @@ class Service(Protocol):
     """The indexer around the rebuild: one generation in use, which another can take the place of."""
 
     @property
-    def index(self) -> OpenedIndex:
+    def index(self) -> Generation:
         """The generation in use."""
 
-    def filler(self, index: OpenedIndex) -> Applier:
+    def filler(self, index: Generation) -> Applier:
         """Fills a generation that is not in use, by the model that it is for."""
 
     async def reached(self) -> int:
@@ -57,7 +57,7 @@ class Service(Protocol):
     def held(self) -> AbstractAsyncContextManager[None]:
         """Inside, nothing is taken from the log."""
 
-    def take_over(self, index: OpenedIndex) -> Callable[[], Awaitable[object]]:
+    def take_over(self, index: Generation) -> Callable[[], Awaitable[object]]:
         """Put a generation in the place of the one in use, while held; the result waits for questions to the old."""
 
     async def let_questions_pass(self) -> None:
@@ -73,9 +73,9 @@ class _Filling:
         holds: the write corridor is held for it.
     """
 
-    index: OpenedIndex
+    index: Generation
     applier: Applier
-    in_hand: InHand
+    journal: CrashJournal
     done: int
     saved_at: float
     is_probed: bool = False
@@ -89,7 +89,7 @@ class Rebuilder:
         self,
         *,
         service: Service,
-        shelf: Shelf,
+        generations: GenerationStore,
         source: Log,
         dead_letters: DeadLetters,
         progress: Progress,
@@ -97,7 +97,7 @@ class Rebuilder:
         probe: Probe,
     ) -> None:
         self._service = service
-        self._shelf = shelf
+        self._generations = generations
         self._source = source
         self._dead_letters = dead_letters
         self._progress = progress
@@ -120,7 +120,7 @@ class Rebuilder:
         filling = _Filling(
             index=index,
             applier=self._service.filler(index),
-            in_hand=InHand(index.path / FILE),
+            journal=CrashJournal(index.path / FILE),
             done=index.identity.watermark,
             saved_at=time.monotonic(),
         )
@@ -129,7 +129,7 @@ class Rebuilder:
             overlap = await self._compare(old, filling, report)
             ended = await self._switch(old, filling, report)
         except asyncio.CancelledError:
-            filling.in_hand.clear()
+            filling.journal.clear()
             raise
         except Exception as error:
             await self._give_up(filling, error)
@@ -137,7 +137,7 @@ class Rebuilder:
         log.info("rebuild_switched", generation=index.path.name, indexed_seq=filling.done, overlap_at_10=overlap)
         await ended()
         await self._workers.write(old.close)
-        await asyncio.to_thread(self._shelf.directory.drop, old.path)
+        await asyncio.to_thread(self._generations.directory.drop, old.path)
         return JobReport(
             events=await self._workers.read(_count, index),
             reason=reason,
@@ -145,15 +145,15 @@ class Rebuilder:
             vectors_reused=filling.applier.reused,
         )
 
-    async def _begin(self, old: OpenedIndex) -> OpenedIndex:
-        for path in self._shelf.unfinished(old.identity):
+    async def _begin(self, old: Generation) -> Generation:
+        for path in self._generations.unfinished(old.identity):
             # A kill in the wrong moment may have left it so that whoever opens it is ended.
             broken = await self._probe(path)
             if broken is not None:
                 log.warning("rebuild_started_over", reason=broken, generation=path.name)
-                await asyncio.to_thread(self._shelf.directory.drop, path)
+                await asyncio.to_thread(self._generations.directory.drop, path)
         try:
-            return await asyncio.to_thread(self._shelf.begin_next, old)
+            return await asyncio.to_thread(self._generations.begin_next, old)
         except StoreUnavailable as error:
             raise JobFailed(str(error)) from error
 
@@ -161,7 +161,7 @@ class Rebuilder:
         log.error("rebuild_failed", generation=filling.index.path.name, error=type(error).__name__)
         filling.index.vectors.part_with_earlier()
         await self._workers.write(filling.index.close)
-        await asyncio.to_thread(self._shelf.directory.drop, filling.index.path)
+        await asyncio.to_thread(self._generations.directory.drop, filling.index.path)
 
     async def _fill(self, filling: _Filling, report: ReportProgress) -> None:
         """Read the log until little is left; the bus may go away meanwhile."""
@@ -201,16 +201,16 @@ class Rebuilder:
         # What became a dead letter stays one: it must not be in the index as well.
         refused = self._dead_letters.refusals()
         wanted = [message for message in batch if message.seq not in refused]
-        if any(filling.in_hand.suspect(message.seq) for message in wanted):
+        if any(filling.journal.suspect(message.seq) for message in wanted):
             # Nothing else is in hand meanwhile: if the process ends again, it is known why, and nobody else is blamed.
             async with contextlib.nullcontext() if filling.holds else self._service.held():
                 for message in wanted:
                     await self._apply_alone(filling, message)
         elif wanted:
-            filling.in_hand.take(wanted[0].seq, wanted[-1].seq)
+            filling.journal.take(wanted[0].seq, wanted[-1].seq)
             self._note(await filling.applier.apply(wanted))
         filling.done = batch[-1].seq
-        filling.in_hand.done(filling.done)
+        filling.journal.done(filling.done)
         if time.monotonic() - filling.saved_at > _SAVE_EVERY_S:
             await self._save(filling)
 
@@ -220,12 +220,12 @@ class Rebuilder:
             # What ends the process whatever it is given must not count as the message's doing.
             await filling.applier.probe()
             filling.is_probed = True
-        if filling.in_hand.is_guilty(message.seq):
+        if filling.journal.is_guilty(message.seq):
             self._note(await filling.applier.commit(filling.applier.refuse(message)))
         else:
-            filling.in_hand.take_alone(message.seq)
+            filling.journal.take_alone(message.seq)
             self._note(await filling.applier.apply([message]))
-        filling.in_hand.done(message.seq)
+        filling.journal.done(message.seq)
 
     def _note(self, refusals: dict[int, Refusal]) -> None:
         for seq, refusal in refusals.items():
@@ -236,7 +236,7 @@ class Rebuilder:
         await self._workers.write(filling.index.store.set_identity, filling.index.identity)
         filling.saved_at = time.monotonic()
 
-    async def _compare(self, old: OpenedIndex, filling: _Filling, report: ReportProgress) -> float | None:
+    async def _compare(self, old: Generation, filling: _Filling, report: ReportProgress) -> float | None:
         report("comparing", filling.done, filling.done)
         try:
             first_seq = (await self._source.state()).first_seq
@@ -249,7 +249,7 @@ class Rebuilder:
             return None
 
     async def _switch(
-        self, old: OpenedIndex, filling: _Filling, report: ReportProgress
+        self, old: Generation, filling: _Filling, report: ReportProgress
     ) -> Callable[[], Awaitable[object]]:
         """Old answers until here, new ones from here on."""
         while True:
@@ -260,23 +260,23 @@ class Rebuilder:
                     await self._read_up_to(filling, await self._service.reached(), report)
                     await self._expire(filling.index)
                     await self._workers.write(_adopt_collections, old, filling.index)
-                    self._shelf.finish(filling.index)
+                    self._generations.finish(filling.index)
                     return self._service.take_over(filling.index)
             except BusUnavailable:
                 # The corridor is let go of meanwhile: it has its own ways to wait for the bus.
                 filling.holds = False
                 await self._fill(filling, report)
 
-    async def _expire(self, index: OpenedIndex) -> None:
+    async def _expire(self, index: Generation) -> None:
         """What left the log while the generation was filled."""
         await expire(self._workers, index.store, index.vectors, (await self._source.state()).first_seq)
 
 
-def _count(index: OpenedIndex) -> int:
+def _count(index: Generation) -> int:
     return sum(index.store.count(collection) for collection in index.store.collections())
 
 
-def _adopt_collections(old: OpenedIndex, new: OpenedIndex) -> None:
+def _adopt_collections(old: Generation, new: Generation) -> None:
     """A collection stays, also where nothing is left in it."""
     try:
         collections = old.store.collections()

@@ -35,9 +35,9 @@ def _expire_some(store: VectorStore, vectors: VectorFile, collection: str, first
         return False, 0
     events = [row.event.id for row in rows]
     # First what is shown with rows that stay: where this breaks off, the outcomes are found again.
-    bereft = [one for one in store.rows(collection, decided) if one not in set(events)]
-    if bereft:
-        store.write(collection, Writes(joined=dict.fromkeys(bereft)))
+    orphaned = [one for one in store.rows(collection, decided) if one not in set(events)]
+    if orphaned:
+        store.write(collection, Writes(joined=dict.fromkeys(orphaned)))
     vectors.forget(collection, [row.event.text for row in rows])
     store.remove(collection, events, decided)
     return True, len(events)

@@ -14,10 +14,10 @@ from typing import Final, Protocol, TypeVar
 import structlog
 
 from precedent_indexer.domain.ports import Log, LogMessage, Refusal, VectorStore
-from precedent_indexer.domain.row_digest import StoredImprints
+from precedent_indexer.domain.row_digest import StoredDigests
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.applier import Applier
-from precedent_indexer.maintenance.expected_index import MISSING, ORPHANED, Ledger
+from precedent_indexer.maintenance.expected_index import MISSING, ORPHANED, ExpectedIndex
 from precedent_indexer.runtime.jobs import ReportProgress
 from precedent_indexer.runtime.threads import Workers
 from precedent_schemas.jobs import Difference, JobReport
@@ -87,7 +87,7 @@ class Verifier:
 
     def __init__(self, subject: Subject) -> None:
         self._of = subject
-        self._ledger = Ledger()
+        self._expected = ExpectedIndex()
         self._read_up_to = 0
 
     async def verify(self, report: ReportProgress) -> JobReport:
@@ -117,12 +117,12 @@ class Verifier:
             await self._look_again(part, tally, repair=repair)
         wrong = tally.counts.total()
         return JobReport(
-            events=self._ledger.events(),
+            events=self._expected.events(),
             missing=tally.counts[MISSING],
             orphaned=tally.counts[ORPHANED],
             differing=tally.counts["differing"],
             repaired=tally.repaired if repair else None,
-            rebuild_advised=wrong - tally.repaired > self._ledger.events() // _REBUILD_SHARE,
+            rebuild_advised=wrong - tally.repaired > self._expected.events() // _REBUILD_SHARE,
             examples=tally.examples,
         )
 
@@ -142,7 +142,7 @@ class Verifier:
     async def _fold(self, batch: Sequence[LogMessage]) -> None:
         if batch:
             await self._of.refused.refresh()
-            await self._of.workers.read(self._ledger.add, batch, self._of.refused.refusals().keys())
+            await self._of.workers.read(self._expected.add, batch, self._of.refused.refusals().keys())
 
     async def _walk(self, report: Callable[[float], None]) -> list[Suspect]:
         """Everything that looks wrong, in the log's view or in the index's."""
@@ -151,9 +151,9 @@ class Verifier:
         places = await of.workers.read(of.store.places)
         suspects: list[Suspect] = []
         everything: list[Suspect] = []
-        for collection in sorted({*self._ledger.collections(), *places}):
+        for collection in sorted({*self._expected.collections(), *places}):
             held = await of.workers.read(of.store.ids, collection)
-            everything += [(collection, one) for one in sorted({*held, *self._ledger.ids(collection)})]
+            everything += [(collection, one) for one in sorted({*held, *self._expected.ids(collection)})]
         for done, part in enumerate(_parts(everything, _LOOK_AT)):
             report(done * _LOOK_AT / len(everything))
             suspects += (await self._compare(part, first_seq)).keys()
@@ -164,9 +164,9 @@ class Verifier:
         wrong: dict[Suspect, str] = {}
         for collection in dict.fromkeys(one for one, _ in part):
             ids = [event_id for name, event_id in part if name == collection]
-            stored = await self._of.workers.read(self._of.store.imprints, collection, ids)
+            stored = await self._of.workers.read(self._of.store.digests, collection, ids)
             for one in ids:
-                what = self._ledger.compare(collection, one, stored.get(one, StoredImprints()), first_seq)
+                what = self._expected.compare(collection, one, stored.get(one, StoredDigests()), first_seq)
                 if what is not None:
                     wrong[collection, one] = what
         return wrong
@@ -182,12 +182,12 @@ class Verifier:
                 tally.add(suspect, what)
                 log.warning("difference", collection=suspect[0], id=suspect[1], what=what)
             if repair and wrong:
-                await self._mend(list(wrong))
+                await self._repair(list(wrong))
                 tally.repaired += len(wrong) - len(await self._compare(list(wrong), first_seq))
 
-    async def _mend(self, suspects: Sequence[Suspect]) -> None:
+    async def _repair(self, suspects: Sequence[Suspect]) -> None:
         of = self._of
-        seqs = sorted({seq for collection, one in suspects for seq in self._ledger.seqs(collection, one)})
+        seqs = sorted({seq for collection, one in suspects for seq in self._expected.seqs(collection, one)})
         covered = of.progress.indexed_seq
         # Until they are applied anew, the index covers the log up to before them alone: whatever ends this process
         # or this job, all that comes behind is then applied again.

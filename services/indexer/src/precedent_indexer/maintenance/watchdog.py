@@ -13,7 +13,7 @@ import structlog
 
 from precedent_indexer.domain.ports import Log
 from precedent_indexer.errors import Fault, IndexBroken
-from precedent_indexer.index.generations import OpenedIndex, Shelf
+from precedent_indexer.index.generations import Generation, GenerationStore
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.maintenance.rebuild import Probe
 from precedent_indexer.runtime.threads import Workers
@@ -32,7 +32,7 @@ class Service(Protocol):
     """The indexer around the store."""
 
     @property
-    def index(self) -> OpenedIndex:
+    def index(self) -> Generation:
         """The generation in use."""
 
     @property
@@ -42,28 +42,28 @@ class Service(Protocol):
     def held(self) -> AbstractAsyncContextManager[None]:
         """Inside, nothing is taken from the log."""
 
-    def take_over(self, index: OpenedIndex) -> Callable[[], Awaitable[object]]:
+    def take_over(self, index: Generation) -> Callable[[], Awaitable[object]]:
         """Put a generation in the place of the one in use, while held."""
 
     def shut(self) -> Callable[[], Awaitable[object]]:
         """Answer every question by `unavailable`, until a generation is taken over; the result waits for the others."""
 
 
-class Guard:
+class StoreWatchdog:
     """Looks at the index again and again."""
 
     def __init__(
         self,
         *,
         service: Service,
-        shelf: Shelf,
+        generations: GenerationStore,
         source: Log,
         progress: Progress,
         workers: Workers,
         probe: Probe,
     ) -> None:
         self._service = service
-        self._shelf = shelf
+        self._generations = generations
         self._source = source
         self._progress = progress
         self._workers = workers
@@ -95,11 +95,11 @@ class Guard:
             return
         try:
             async with self._service.held():
-                await self._mend(self._service.index)
+                await self._repair(self._service.index)
         except (Fault, IndexBroken, OSError) as error:
             log.error("index_not_mended", error=type(error).__name__, detail=str(error)[:300])
 
-    async def _mend(self, old: OpenedIndex) -> None:
+    async def _repair(self, old: Generation) -> None:
         log_state = await self._source.state()
         idle = self._service.shut()
         self._shut = True
@@ -109,20 +109,20 @@ class Guard:
         await self._workers.write(old.store.close)
         if await asyncio.to_thread(old.is_gone):
             broken: str | None = "its directory was deleted or replaced while it was in use"
-            await asyncio.to_thread(self._shelf.directory.renew)
+            await asyncio.to_thread(self._generations.directory.renew)
         else:
             broken = await self._probe(old.path)
-        index: OpenedIndex | None = None
+        index: Generation | None = None
         if broken is None:
             try:
-                index = await asyncio.to_thread(self._shelf.reopen, old)
+                index = await asyncio.to_thread(self._generations.reopen, old)
                 log.warning("index_reopened", generation=old.path.name)
             except IndexBroken as error:
                 broken = str(error)
         if index is None:
             log.error("index_rebuilt", reason=broken, generation=old.path.name)
             old.vectors.close()
-            index = await asyncio.to_thread(self._shelf.begin, log_state, old.identity.uuid)
+            index = await asyncio.to_thread(self._generations.begin, log_state, old.identity.uuid)
             self._progress.rewind(0)
         self._service.take_over(index)
         self._shut = False

@@ -238,7 +238,7 @@ def _info(name: str, documentation: str, labels: Iterable[str], registry: Collec
 
 
 @functools.cache
-def unheard() -> Metrics:
+def discard_metrics() -> Metrics:
     """Takes what nobody is to be told of, such as the work of a rebuild beside that of the index in use."""
     return Metrics()
 

@@ -13,11 +13,11 @@ from precedent_indexer.api.search import Answerer
 from precedent_indexer.api.server import Verb
 from precedent_indexer.domain.ports import DeadLetters, Deliveries, Identity, Log, Refusal, VectorStore
 from precedent_indexer.domain.rows import READABLE_FORMATS
-from precedent_indexer.domain.writers import Account
+from precedent_indexer.domain.writers import WriterHistory
 from precedent_indexer.embedding.scheduler import AbsentModel, Embedding
 from precedent_indexer.index.liveness import Liveness
 from precedent_indexer.index.watermark import Progress
-from precedent_indexer.replicas.forwarding import Asker, forwarded
+from precedent_indexer.replicas.forwarding import Client, forwarded
 from precedent_indexer.replicas.lease import Claim
 from precedent_indexer.runtime.jobs import Jobs
 from precedent_indexer.runtime.threads import Workers
@@ -42,20 +42,20 @@ class Follower:
     def __init__(
         self,
         *,
-        read_account: Callable[[], Account],
+        read_history: Callable[[], WriterHistory],
         open_store: Callable[[str], VectorStore],
         embedding: Embedding,
         source: Log,
         feed: Deliveries,
         dead_letters: Refused,
         workers: Workers,
-        bus: Asker,
+        bus: Client,
         claim: Callable[[], Claim | None],
         max_payload: Callable[[], int],
     ) -> None:
         self.progress = Progress(0)
         self.liveness = Liveness()
-        self._read_account = read_account
+        self._read_history = read_history
         self._open_store = open_store
         self._embedding = embedding
         self._source = source
@@ -69,16 +69,16 @@ class Follower:
         self._generation: tuple[str, str] | None = None
         self._view_now: IndexView | None = None
 
-    async def look(self) -> tuple[Account, IndexView | None]:
+    async def look(self) -> tuple[WriterHistory, IndexView | None]:
         """How far the index is now; and a view of it where another generation is in use since the last look.
 
         Raises:
             Fault: the index or the log cannot be read just now.
         """
-        account = await self._workers.read(self._read_account)
-        identity = account.identity
-        if account.current is None or identity is None or identity.index_format not in READABLE_FORMATS:
-            return account, None
+        history = await self._workers.read(self._read_history)
+        identity = history.identity
+        if history.current is None or identity is None or identity.index_format not in READABLE_FORMATS:
+            return history, None
         # Before it is said that the index covers them: whoever waits for one of them is told that it was refused.
         await self._dead_letters.refresh()
         refusals = dict(self._dead_letters.refusals())
@@ -88,14 +88,14 @@ class Follower:
             self.progress.forget(seq)
         self._known = refusals
         view = None
-        generation = (account.current, identity.fingerprint)
+        generation = (history.current, identity.fingerprint)
         if generation != self._generation:
-            log.info("following", generation=account.current, indexed_seq=identity.watermark)
+            log.info("following", generation=history.current, indexed_seq=identity.watermark)
             self._generation = generation
-            view = self._view_now = self._view(account.current, identity)
+            view = self._view_now = self._view(history.current, identity)
         self.progress.rewind(identity.watermark)
         self.progress.advance(identity.watermark)
-        return account, view
+        return history, view
 
     def verbs(self, view: IndexView) -> Mapping[str, Verb]:
         """Who answers what: what the index is read for is answered here, everything else by the writer."""
@@ -108,10 +108,10 @@ class Follower:
             catalogue.COLLECTION_STATS.name: answerer.collection_stats,
         }
 
-    async def foresee(self, request: BaseModel, _seq: int) -> None:
+    async def prefetch(self, request: BaseModel, _seq: int) -> None:
         """Begin what a question that waits for the index will need: no event is embedded here that it could hold up."""
         if self._view_now is not None:
-            self._view_now.foresee(request)
+            self._view_now.prefetch(request)
 
     def _view(self, generation: str, identity: Identity) -> IndexView:
         fits = identity.fingerprint == self._embedding.model.fingerprint

@@ -5,7 +5,7 @@ from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
 
-from precedent_indexer.api.server import Door, Verb
+from precedent_indexer.api.server import QueryServer, Verb
 from precedent_indexer.domain.ports import Packet, Tally
 from precedent_indexer.errors import QuestionFailed
 from precedent_indexer.replicas.lease import Claim
@@ -20,7 +20,7 @@ _GLANCE_S: Final = 5.0
 _BY_NAME: Final = {endpoint.name: endpoint for endpoint in catalogue.ENDPOINTS}
 
 
-class Asker(Protocol):
+class Client(Protocol):
     """How the other replica is asked."""
 
     async def request(self, subject: str, data: bytes = b"", *, timeout_s: float) -> Packet:
@@ -36,7 +36,7 @@ def writers_subject(token: int) -> str:
     return f"{REPLICAS_PREFIX}.*.*.{token}"
 
 
-def forwarded(endpoint: Endpoint, bus: Asker, claim: Callable[[], Claim | None]) -> Verb:
+def forwarded(endpoint: Endpoint, bus: Client, claim: Callable[[], Claim | None]) -> Verb:
     """Answers a question by what the writer answers; `claim` is what is known of the lease."""
     timeout_s = _GLANCE_S if endpoint in {catalogue.STATS, catalogue.REBUILD, catalogue.VERIFY} else _TIMEOUT_S
 
@@ -56,9 +56,9 @@ def forwarded(endpoint: Endpoint, bus: Asker, claim: Callable[[], Claim | None])
     return ask
 
 
-async def take_forwarded(door: Door, packet: Packet) -> None:
+async def take_forwarded(query_server: QueryServer, packet: Packet) -> None:
     """Answer what another replica hands on; what nobody would ask so is left unanswered."""
     name = packet.subject.split(".")[4]
     endpoint = _BY_NAME.get(name)
     if endpoint is not None and packet.reply:
-        await door.take(endpoint, packet, Tally())
+        await query_server.take(endpoint, packet, Tally())

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from precedent_indexer.domain.writers import Account
+from precedent_indexer.domain.writers import WriterHistory
 from precedent_indexer.errors import Fault
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.runtime.threads import Workers
@@ -21,10 +21,10 @@ log = structlog.get_logger(__name__)
 _LOOK_EVERY_S: Final = 1.0
 
 
-class Books(Protocol):
+class Checkpoint(Protocol):
     """What all writers note with the index."""
 
-    def read(self) -> Account:
+    def read(self) -> WriterHistory:
         """What they say."""
 
     def set_late(self, token: int, *, late: bool) -> None:
@@ -41,14 +41,14 @@ class Service(Protocol):
         """Keep with the index that everything up to `seq` is applied."""
 
 
-class Mender:
+class LateWriteRepair:
     """Looks after what other writers may have spoilt, for as long as this one writes."""
 
     def __init__(
         self,
         *,
         service: Service,
-        books: Books,
+        checkpoint: Checkpoint,
         progress: Progress,
         workers: Workers,
         token: int,
@@ -57,7 +57,7 @@ class Mender:
     ) -> None:
         """`sweep`: done now and then; `settle_s`: until the last request of the writer before has ended, if it may."""
         self._service = service
-        self._books = books
+        self._checkpoint = checkpoint
         self._progress = progress
         self._workers = workers
         self._token = token
@@ -80,14 +80,14 @@ class Mender:
         Raises:
             Fault: the store fails just now; what was not done is still due.
         """
-        account = await self._workers.read(self._books.read)
-        late = account.late_before(self._token)
+        history = await self._workers.read(self._checkpoint.read)
+        late = history.late_before(self._token)
         if late:
-            await self._again_from(min(account.successor_began(one.token) for one in late), "a writer was late")
+            await self._again_from(min(history.successor_began(one.token) for one in late), "a writer was late")
             for one in late:
-                await self._workers.write(self._books.set_late, one.token, late=False)
+                await self._workers.write(self._checkpoint.set_late, one.token, late=False)
         if self._settled_at is not None and asyncio.get_running_loop().time() >= self._settled_at:
-            await self._again_from(account.successor_began(self._token - 1), "a writer left without a word")
+            await self._again_from(history.successor_began(self._token - 1), "a writer left without a word")
             self._settled_at = None
         await self._workers.write(self._sweep)
 

@@ -21,11 +21,11 @@ from precedent_indexer.adapters.nats.log import JetStreamLog
 from precedent_indexer.adapters.nats.permissions import SHARED, check_permissions
 from precedent_indexer.adapters.nats.streams import await_leaders, ensure_streams, operators_choices
 from precedent_indexer.api.index_view import IndexView
-from precedent_indexer.api.server import Door
-from precedent_indexer.app.endpoint import Reception
-from precedent_indexer.app.metrics_collector import Bystander
+from precedent_indexer.api.server import QueryServer
+from precedent_indexer.app.endpoint import ServiceEndpoint
+from precedent_indexer.app.metrics_collector import FollowerMetrics
 from precedent_indexer.app.models import Models
-from precedent_indexer.domain.writers import Account
+from precedent_indexer.domain.writers import WriterHistory
 from precedent_indexer.errors import Fault, NotPermitted, StartDenied, StartRefused
 from precedent_indexer.index.directory import IndexDirectory
 from precedent_indexer.index.log_match import began_at
@@ -33,7 +33,7 @@ from precedent_indexer.observability import metrics_server
 from precedent_indexer.observability.metrics import Metrics
 from precedent_indexer.replicas.follower import LOOK_EVERY_S, Follower
 from precedent_indexer.replicas.lease import Lease
-from precedent_indexer.replicas.writer import Means, Writer
+from precedent_indexer.replicas.writer import Writer, WriterDependencies
 from precedent_indexer.runtime.shutdown import SOFT_STOP_S, when_told, within
 from precedent_indexer.runtime.threads import Workers
 from precedent_indexer.settings import Settings
@@ -78,77 +78,85 @@ async def serve(settings: Settings, connection_name: str) -> int:
             host, port = settings.precedent_metrics_host, settings.precedent_metrics_port
             stack.callback(metrics_server.serve(models.metrics, host, port))
         lease = Lease(LeaseEntry(bus), uuid.uuid4().hex, settings.precedent_lease_s)
-        means = Means(settings, home.path / _NOTES, bus, source, dead_letters, workers, models, server, lease)
-        return await Replica(means).run()
+        dependencies = WriterDependencies(
+            settings, home.path / _NOTES, bus, source, dead_letters, workers, models, server, lease
+        )
+        return await Replica(dependencies).run()
 
 
 class Replica:
     """One of them."""
 
-    def __init__(self, means: Means) -> None:
-        self._means = means
-        self._reception = Reception(means.bus)
-        feed = PullFeed(means.bus, window=0)
+    def __init__(self, dependencies: WriterDependencies) -> None:
+        self._dependencies = dependencies
+        self._service_endpoint = ServiceEndpoint(dependencies.bus)
+        feed = PullFeed(dependencies.bus, window=0)
         self._follower = Follower(
-            read_account=means.server.books.read,
-            open_store=means.server.open,
-            embedding=means.models.installed,
-            source=means.source,
+            read_history=dependencies.server.registry.read,
+            open_store=dependencies.server.open,
+            embedding=dependencies.models.installed,
+            source=dependencies.source,
             feed=feed,
-            dead_letters=means.dead_letters,
-            workers=means.workers,
-            bus=means.bus,
-            claim=lambda: means.lease.seen,
-            max_payload=lambda: means.bus.max_payload,
+            dead_letters=dependencies.dead_letters,
+            workers=dependencies.workers,
+            bus=dependencies.bus,
+            claim=lambda: dependencies.lease.seen,
+            max_payload=lambda: dependencies.bus.max_payload,
         )
-        self._bystander = Bystander(
-            metrics=means.models.metrics,
+        self._follower_metrics = FollowerMetrics(
+            metrics=dependencies.models.metrics,
             feed=feed,
-            source=means.source,
-            dead_letters=means.dead_letters,
+            source=dependencies.source,
+            dead_letters=dependencies.dead_letters,
             progress=self._follower.progress,
             liveness=self._follower.liveness,
         )
 
     async def run(self) -> int:
         """Follow, then write; the exit code."""
-        bus, lease = self._means.bus, self._means.lease
+        bus, lease = self._dependencies.bus, self._dependencies.lease
         stopping = when_told()
         told: set[asyncio.Future[Any]] = {asyncio.create_task(stopping.wait()), bus.closed}
         following = asyncio.create_task(self._follow())
-        watching = asyncio.create_task(self._bystander.run())
+        watching = asyncio.create_task(self._follower_metrics.run())
         await asyncio.wait({following, *told}, return_when=asyncio.FIRST_COMPLETED)
         watching.cancel()
         if not following.done():
             following.cancel()
-            await within(SOFT_STOP_S, bus.stop_taking, self._reception.drain)
+            await within(SOFT_STOP_S, bus.stop_taking, self._service_endpoint.drain)
             log.info("stopped")
             return 1 if bus.closed.done() else 0
         keeping = asyncio.create_task(lease.keep())
         try:
-            return await Writer(self._means, await following).write(self._reception, self._follower, keeping, told)
+            return await Writer(self._dependencies, await following).write(
+                self._service_endpoint, self._follower, keeping, told
+            )
         finally:
             keeping.cancel()
             await asyncio.wait({keeping})
 
-    async def _follow(self) -> Account:
+    async def _follow(self) -> WriterHistory:
         """Answer from what another writes, until nobody does; the index as it was left."""
-        means, liveness = self._means, self._follower.liveness
+        dependencies, liveness = self._dependencies, self._follower.liveness
         now = asyncio.get_running_loop().time
         attempt_at = now()
         unused: IndexView | None = None
         while True:
             try:
-                account, view = await self._follower.look()
+                history, view = await self._follower.look()
                 unused = view or unused
                 # One that nobody has named may be refused: the log feeds another index.
-                if unused is not None and account.identity is not None and means.lease.names(account.identity.uuid):
-                    await self._answer_from(unused, account.identity.uuid)
+                if (
+                    unused is not None
+                    and history.identity is not None
+                    and dependencies.lease.names(history.identity.uuid)
+                ):
+                    await self._answer_from(unused, history.identity.uuid)
                     unused = None
                 if now() >= attempt_at:
                     attempt_at = now() + _ATTEMPT_EVERY_S
-                    if await means.lease.attempt(account.token, vacant=account.was_left()):
-                        return await means.workers.read(means.server.books.read)
+                    if await dependencies.lease.attempt(history.token, vacant=history.was_left()):
+                        return await dependencies.workers.read(dependencies.server.registry.read)
                 liveness.hear()
             except Fault as error:
                 if liveness.fault is None:
@@ -158,18 +166,18 @@ class Replica:
 
     async def _answer_from(self, view: IndexView, index_uuid: str) -> None:
         verbs = self._follower.verbs(view)
-        if self._reception.door is not None:
-            self._reception.door.use(verbs)
+        if self._service_endpoint.query_server is not None:
+            self._service_endpoint.query_server.use(verbs)
             return
-        bus, settings = self._means.bus, self._means.settings
-        door = Door(
+        bus, settings = self._dependencies.bus, self._dependencies.settings
+        query_server = QueryServer(
             verbs,
             reply=bus.reply,
             wait_until_covered=view.wait_until_covered,
-            foresee=self._follower.foresee,
+            prefetch=self._follower.prefetch,
             max_payload=lambda: bus.max_payload,
             at_once=settings.precedent_questions_at_once,
             waiting=settings.precedent_questions_waiting,
-            metrics=self._means.models.metrics,
+            metrics=self._dependencies.models.metrics,
         )
-        await self._reception.lead_to(door, index_uuid)
+        await self._service_endpoint.lead_to(query_server, index_uuid)

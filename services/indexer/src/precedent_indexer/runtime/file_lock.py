@@ -18,7 +18,7 @@ _LOOK_EVERY_S: Final = 0.002
 
 
 @contextlib.contextmanager
-def turn(generation: Path, patience_s: float | None = None) -> Iterator[None]:
+def exclusive_lock(generation: Path, patience_s: float | None = None) -> Iterator[None]:
     """Inside, nobody else who takes turns changes the files of `generation`; not to be nested.
 
     Args:

@@ -17,7 +17,7 @@ from precedent_indexer.errors import (
     StartRefused,
     StoreUnavailable,
 )
-from precedent_indexer.observability.metrics import Metrics, unheard
+from precedent_indexer.observability.metrics import Metrics, discard_metrics
 from precedent_schemas import questions
 from precedent_schemas.failures import ErrorReason
 from precedent_schemas.jobs import REBUILD, REPAIR, VERIFY, EndedJob, Job, JobReply, JobReport
@@ -89,7 +89,7 @@ class Jobs:
     """Runs at most one job."""
 
     def __init__(self, metrics: Metrics | None = None) -> None:
-        self._metrics = metrics or unheard()
+        self._metrics = metrics or discard_metrics()
         self._running: _Running | None = None
         self._task: asyncio.Task[None] | None = None
         self._last: EndedJob | None = None

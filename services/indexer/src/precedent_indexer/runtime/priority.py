@@ -9,7 +9,7 @@ from typing import Final
 _LATELY_S: Final = 1.0
 
 
-class Courtesy:
+class QueryPriority:
     """How many questions are worked on; safe between threads."""
 
     def __init__(self) -> None:
@@ -42,5 +42,5 @@ class Courtesy:
             self._changed.wait_for(lambda: self._asking == 0, timeout=at_most_s)
 
 
-QUESTIONS: Final = Courtesy()
+QUESTIONS: Final = QueryPriority()
 """Of this process: whatever holds the interpreter holds it from all of them."""

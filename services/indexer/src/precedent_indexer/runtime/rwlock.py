@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 
 
-class Gate:
+class ReadWriteLock:
     """Readers pass together; a writer waits for those inside and keeps later ones out until it is done."""
 
     def __init__(self) -> None:

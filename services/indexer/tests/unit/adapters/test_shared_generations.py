@@ -13,12 +13,12 @@ from fakes.servers import chroma_server
 from precedent_indexer.adapters.chroma import shared_generations
 from precedent_indexer.adapters.chroma.probe import probe_server
 from precedent_indexer.adapters.chroma.server import ChromaServer, ServedStore
-from precedent_indexer.adapters.chroma.shared_generations import ServedGenerations
+from precedent_indexer.adapters.chroma.shared_generations import SharedGenerations
 from precedent_indexer.domain.ports import Identity, LogState
-from precedent_indexer.domain.writers import Tenure
+from precedent_indexer.domain.writers import WriterTerm
 from precedent_indexer.embedding.model_files import ModelInfo
 from precedent_indexer.errors import StartRefused, StoreUnavailable
-from precedent_indexer.index.generations import Shelf
+from precedent_indexer.index.generations import GenerationStore
 from precedent_indexer.settings import Settings
 
 C = "incidents"
@@ -56,7 +56,7 @@ def test_who_has_no_lease_writes_nothing(server: ChromaServer) -> None:
 def test_a_request_that_ends_after_the_lease_is_confessed(server: ChromaServer) -> None:
     """The writer itself is told that its write failed; whoever writes by then finds a mark."""
     fence = Fence(token=7)
-    server.books.keep_tenure(Tenure(7, 3))
+    server.registry.keep_term(WriterTerm(7, 3))
 
     class Slow(ServedStore):
         """Whose lease is over while its request is under way."""
@@ -74,83 +74,83 @@ def test_a_request_that_ends_after_the_lease_is_confessed(server: ChromaServer) 
 
             return Around()
 
-    store = Slow(server._client, server.books, "generation-1", fence)
+    store = Slow(server._client, server.registry, "generation-1", fence)
     with pytest.raises(StoreUnavailable):
         store.write(C, writes_of(row()))
-    assert server.books.read().tenures == [Tenure(7, 3, late=True)]
-    server.books.set_late(7, late=False)
-    assert server.books.read().tenures == [Tenure(7, 3)]
+    assert server.registry.read().terms == [WriterTerm(7, 3, late=True)]
+    server.registry.set_late(7, late=False)
+    assert server.registry.read().terms == [WriterTerm(7, 3)]
 
 
 def test_what_an_earlier_writer_says_late_does_not_count(server: ChromaServer) -> None:
     """Neither how far it is, nor which generation is in use."""
-    books = server.books
-    books.use(9, "generation-2")
-    books.keep_identity(9, "generation-2", replace(IDENTITY, watermark=50))
-    books.keep_identity(8, "generation-2", replace(IDENTITY, watermark=99))
-    books.use(8, "generation-1")
-    account = books.read()
-    assert account.current == "generation-2"
-    assert account.identity == replace(IDENTITY, watermark=50)
-    books.keep_identity(10, "generation-2", replace(IDENTITY, watermark=40))
-    account = books.read()
-    assert account.identity == replace(IDENTITY, watermark=40)
+    checkpoint = server.registry
+    checkpoint.use(9, "generation-2")
+    checkpoint.keep_identity(9, "generation-2", replace(IDENTITY, watermark=50))
+    checkpoint.keep_identity(8, "generation-2", replace(IDENTITY, watermark=99))
+    checkpoint.use(8, "generation-1")
+    history = checkpoint.read()
+    assert history.current == "generation-2"
+    assert history.identity == replace(IDENTITY, watermark=50)
+    checkpoint.keep_identity(10, "generation-2", replace(IDENTITY, watermark=40))
+    history = checkpoint.read()
+    assert history.identity == replace(IDENTITY, watermark=40)
 
 
 def test_writers_of_long_ago_are_forgotten(server: ChromaServer) -> None:
     """Every replica reads the books all the time: they do not grow with each start for ever."""
-    books = server.books
+    checkpoint = server.registry
     for token in range(1, 6):
-        books.keep_tenure(Tenure(token, 10 * token, ended=True))
-        books.use(token, "generation-1")
-        books.keep_identity(token, "generation-1", replace(IDENTITY, watermark=token))
-    books.forget_writers(before=4)
-    account = books.read()
-    assert [one.token for one in account.tenures] == [4, 5]
-    assert (account.current, account.identity) == ("generation-1", replace(IDENTITY, watermark=5))
+        checkpoint.keep_term(WriterTerm(token, 10 * token, ended=True))
+        checkpoint.use(token, "generation-1")
+        checkpoint.keep_identity(token, "generation-1", replace(IDENTITY, watermark=token))
+    checkpoint.forget_writers(before=4)
+    history = checkpoint.read()
+    assert [one.token for one in history.terms] == [4, 5]
+    assert (history.current, history.identity) == ("generation-1", replace(IDENTITY, watermark=5))
 
 
 def test_an_index_is_begun_found_again_and_replaced(
     server: ChromaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The shelf works on the server as it does on a directory; what was replaced is removed after a while."""
-    earlier = ServedGenerations(tmp_path / "one", server, Fence(1))
-    first = Shelf(earlier, earlier.open, MODEL).open(LOG)
+    earlier = SharedGenerations(tmp_path / "one", server, Fence(1))
+    first = GenerationStore(earlier, earlier.open, MODEL).open(LOG)
     assert first.is_new
     first.store.write(C, writes_of(row()))
-    generations = ServedGenerations(tmp_path / "two", server, Fence(2))
-    shelf = Shelf(generations, generations.open, MODEL)
-    again = shelf.open(LOG)
+    generations = SharedGenerations(tmp_path / "two", server, Fence(2))
+    generation_store = GenerationStore(generations, generations.open, MODEL)
+    again = generation_store.open(LOG)
     assert (again.is_new, again.path.name, again.identity) == (False, first.path.name, first.identity)
     assert probe_server(server, again.path.name) is None
-    after = shelf.begin_next(again)
+    after = generation_store.begin_next(again)
     after.store.set_identity(replace(after.identity, watermark=7))
-    shelf.finish(after)
+    generation_store.finish(after)
     generations.drop(again.path)
-    account = server.books.read()
-    assert (account.current, account.identity) == (after.path.name, replace(first.identity, watermark=7))
+    history = server.registry.read()
+    assert (history.current, history.identity) == (after.path.name, replace(first.identity, watermark=7))
     generations.sweep()
     assert server.open(first.path.name).count(C) == 1
     monkeypatch.setattr(shared_generations, "_GRACE_S", 0.0)
     generations.sweep()
     assert server.generations() == [after.path.name]
-    assert list(server.books.read().identities) == [after.path.name]
+    assert list(server.registry.read().identities) == [after.path.name]
 
 
 def test_a_generation_that_the_server_lost_is_begun_anew_by_its_name(server: ChromaServer, tmp_path: Path) -> None:
     """CURRENT without a generation is damage; the index keeps the name that the lease remembers."""
-    server.books.use(1, "generation-000001-gone")
-    generations = ServedGenerations(tmp_path / "notes", server, Fence(2))
+    server.registry.use(1, "generation-000001-gone")
+    generations = SharedGenerations(tmp_path / "notes", server, Fence(2))
     assert generations.is_damaged()
     assert probe_server(server, "generation-000001-gone") is not None
-    begun = Shelf(generations, generations.open, MODEL).open(LOG, orphan="b" * 32)
+    begun = GenerationStore(generations, generations.open, MODEL).open(LOG, orphan="b" * 32)
     assert (begun.is_new, begun.identity.uuid) == (True, "b" * 32)
-    assert server.books.read().current == begun.path.name
+    assert server.registry.read().current == begun.path.name
 
 
 def test_notes_of_an_earlier_time_hold_no_text(server: ChromaServer, tmp_path: Path) -> None:
     """What another writer deleted since is not kept here; what was in hand is remembered."""
-    generations = ServedGenerations(tmp_path / "notes", server, Fence(1))
+    generations = SharedGenerations(tmp_path / "notes", server, Fence(1))
     kept = tmp_path / "notes" / "generation-1"
     (kept / "model").mkdir(parents=True)
     (kept / "vectors.sqlite").write_bytes(b"x")
@@ -168,7 +168,7 @@ def test_a_server_that_does_not_answer_is_no_broken_index(tmp_path: Path) -> Non
     with pytest.raises(StoreUnavailable):
         store.rows(C, ["e1"])
     with pytest.raises(StoreUnavailable):
-        server.books.read()
+        server.registry.read()
     with pytest.raises(StoreUnavailable):
         probe_server(server, "generation-1")
 

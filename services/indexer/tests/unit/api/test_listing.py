@@ -25,7 +25,7 @@ C = "incidents"
 MIB = 1024 * 1024
 
 
-class Shelf:
+class GenerationStore:
     """A store whose rows lie at chosen sequences of a log."""
 
     def __init__(self, *, max_payload: int = MIB) -> None:
@@ -65,26 +65,26 @@ class Shelf:
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
 async def test_all_pages_are_the_whole_in_order(limit: int) -> None:
     """Wide gaps between sequences, filters and either order: the pages together are what passes, in order."""
-    shelf = Shelf()
+    generations = GenerationStore()
     seqs = [1, 2, 3, 127, 128, 129, 600, 70_000, 70_001, 500_000]
     for seq in seqs:
-        shelf.put(seq, severity=1 + seq % 2)
+        generations.put(seq, severity=1 + seq % 2)
     odd = [seq for seq in seqs if seq % 2]
-    assert await shelf.listed(limit=limit) == seqs[::-1]
-    assert await shelf.listed(limit=limit, order="oldest") == seqs
-    assert await shelf.listed(limit=limit, filter={"severity": {"min": 2}}) == odd[::-1]
-    assert await shelf.listed(limit=limit, order="oldest", filter={"severity": {"min": 2}}) == odd
+    assert await generations.listed(limit=limit) == seqs[::-1]
+    assert await generations.listed(limit=limit, order="oldest") == seqs
+    assert await generations.listed(limit=limit, filter={"severity": {"min": 2}}) == odd[::-1]
+    assert await generations.listed(limit=limit, order="oldest", filter={"severity": {"min": 2}}) == odd
 
 
 async def test_no_cursor_at_the_end() -> None:
     """A page that shows the last event has no cursor, also where it is just full."""
-    shelf = Shelf()
-    assert await shelf.page() == (await shelf.page()).model_copy(update={"events": [], "cursor": None})
+    generations = GenerationStore()
+    assert await generations.page() == (await generations.page()).model_copy(update={"events": [], "cursor": None})
     for seq in (1, 2, 3, 4):
-        shelf.put(seq)
-    first = await shelf.page(limit=2)
+        generations.put(seq)
+    first = await generations.page(limit=2)
     assert first.cursor is not None
-    assert (await shelf.page(limit=2, cursor=first.cursor)).cursor is None
+    assert (await generations.page(limit=2, cursor=first.cursor)).cursor is None
 
 
 changes = st.lists(st.one_of(st.just("put"), st.integers(1, 60)), max_size=4)
@@ -106,24 +106,24 @@ def test_pages_neither_skip_nor_repeat_while_things_change(
     """
 
     async def scenario() -> None:
-        shelf = Shelf()
+        generations = GenerationStore()
         for seq in seqs:
-            shelf.put(seq)
+            generations.put(seq)
         steady, fresh, script = set(seqs), set[int](), iter(between)
         found: list[int] = []
         cursor: str | None = None
         while True:
-            reply = await shelf.page(limit=limit, order=order, **({"cursor": cursor} if cursor else {}))
+            reply = await generations.page(limit=limit, order=order, **({"cursor": cursor} if cursor else {}))
             found += [one.seq for one in reply.events]
             cursor = reply.cursor
             if cursor is None:
                 break
             for change in next(script, []):
                 if change == "put":
-                    fresh.add(shelf.log.last_seq + 1)
-                    shelf.put(shelf.log.last_seq + 1)
+                    fresh.add(generations.log.last_seq + 1)
+                    generations.put(generations.log.last_seq + 1)
                 else:
-                    shelf.store.remove(C, [f"e{change}"], [])
+                    generations.store.remove(C, [f"e{change}"], [])
                     steady.discard(change)
         assert found == sorted(found, reverse=order == "newest")
         assert len(set(found)) == len(found)
@@ -141,11 +141,11 @@ def recoded(cursor: str, body: str) -> str:
 
 async def test_a_cursor_belongs_to_its_listing() -> None:
     """With another collection, order or filter, or changed in any way, a cursor is refused and the field named."""
-    shelf = Shelf()
+    generations = GenerationStore()
     for seq in range(1, 6):
-        shelf.put(seq)
-    shelf.store.create("rules")
-    plain = (await shelf.page(limit=2)).cursor
+        generations.put(seq)
+    generations.store.create("rules")
+    plain = (await generations.page(limit=2)).cursor
     assert plain
     decoded = base64.urlsafe_b64decode(plain + "==").decode()
     last, _, check = decoded.partition(".")
@@ -166,45 +166,45 @@ async def test_a_cursor_belongs_to_its_listing() -> None:
     ]
     for collection, request in attempts:
         with pytest.raises(QuestionFailed) as refused:
-            await shelf.page(collection, limit=2, **request)
+            await generations.page(collection, limit=2, **request)
         assert refused.value.code == 400, request
         assert [one.field for one in refused.value.details] == ["cursor"]
-    assert [one.seq for one in (await shelf.page(limit=2, cursor=plain)).events] == [3, 2]
+    assert [one.seq for one in (await generations.page(limit=2, cursor=plain)).events] == [3, 2]
 
 
 async def test_a_cursor_is_tied_to_the_values_of_its_filter() -> None:
     """Another value in the filter is another listing, and the same filter again is the same."""
-    shelf = Shelf()
+    generations = GenerationStore()
     for seq in range(1, 6):
-        shelf.put(seq, attributes={"n": 1})
-    cursor = (await shelf.page(limit=2, filter={"attributes": {"n": 1}})).cursor
-    assert (await shelf.page(limit=2, filter={"attributes": {"n": 1}}, cursor=cursor)).events
+        generations.put(seq, attributes={"n": 1})
+    cursor = (await generations.page(limit=2, filter={"attributes": {"n": 1}})).cursor
+    assert (await generations.page(limit=2, filter={"attributes": {"n": 1}}, cursor=cursor)).events
     for other in (True, "1", 2):
         with pytest.raises(QuestionFailed):
-            await shelf.page(limit=2, filter={"attributes": {"n": other}}, cursor=cursor)
+            await generations.page(limit=2, filter={"attributes": {"n": other}}, cursor=cursor)
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 async def test_a_page_that_would_not_fit_is_shorter(order: str) -> None:
     """Replies stay below 90% of the server's limit, and the pages together are still the whole."""
-    shelf = Shelf(max_payload=64 * 1024)
+    generations = GenerationStore(max_payload=64 * 1024)
     for seq in range(1, 21):
-        shelf.put(seq, text="🚨" * (seq * 200))
-    reply = await shelf.page(order=order)
+        generations.put(seq, text="🚨" * (seq * 200))
+    reply = await generations.page(order=order)
     assert len(codec.encode(reply)) < 0.9 * 64 * 1024
     assert 0 < len(reply.events) < 20
-    assert sorted(await shelf.listed(order=order)) == list(range(1, 21))
+    assert sorted(await generations.listed(order=order)) == list(range(1, 21))
 
 
 @pytest.mark.parametrize("order", ["oldest", "newest"])
 async def test_an_event_that_no_reply_can_hold_blocks_nothing(order: str) -> None:
     """It is named with its sequence and size where it would have stood, and the pages go on behind it."""
-    shelf = Shelf(max_payload=8_192)
+    generations = GenerationStore(max_payload=8_192)
     for seq in range(1, 10):
-        shelf.put(seq, text="x" * (30_000 if seq in {1, 4, 5, 9} else 2_000))
+        generations.put(seq, text="x" * (30_000 if seq in {1, 4, 5, 9} else 2_000))
     listed, left_out, cursor = [], [], {}
     while True:
-        reply = await shelf.page(order=order, **cursor)
+        reply = await generations.page(order=order, **cursor)
         assert len(codec.encode(reply)) < 0.9 * 8_192
         listed += [one.seq for one in reply.events]
         left_out += [(one.seq, one.id) for one in reply.too_large]
@@ -219,10 +219,10 @@ async def test_an_event_that_no_reply_can_hold_blocks_nothing(order: str) -> Non
 
 async def test_a_page_may_hold_nothing_but_what_is_left_out() -> None:
     """Its cursor leads on all the same."""
-    shelf = Shelf(max_payload=8_192)
-    shelf.put(1, text="short")
-    shelf.put(2, text="x" * 30_000)
-    reply = await shelf.page(limit=1)
+    generations = GenerationStore(max_payload=8_192)
+    generations.put(1, text="short")
+    generations.put(2, text="x" * 30_000)
+    reply = await generations.page(limit=1)
     assert (reply.events, [one.seq for one in reply.too_large]) == ([], [2])
     assert reply.cursor is not None
-    assert [one.seq for one in (await shelf.page(limit=1, cursor=reply.cursor)).events] == [1]
+    assert [one.seq for one in (await generations.page(limit=1, cursor=reply.cursor)).events] == [1]

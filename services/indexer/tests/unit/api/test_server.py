@@ -8,10 +8,10 @@ from pydantic import BaseModel
 
 from fakes.making import event, outcome
 from precedent_indexer.api import server
-from precedent_indexer.api.server import Door, Verb
+from precedent_indexer.api.server import QueryServer, Verb
 from precedent_indexer.domain.ports import Packet, Tally
 from precedent_indexer.errors import QuestionFailed, StoreUnavailable
-from precedent_indexer.runtime.priority import Courtesy
+from precedent_indexer.runtime.priority import QueryPriority
 from precedent_schemas import answers, catalogue, codec
 from precedent_schemas.catalogue import Endpoint
 from precedent_schemas.failures import ErrorBody, ErrorDetail, ErrorReason
@@ -34,19 +34,19 @@ class Entrance:
     def __init__(self, *, max_payload: int = 1024 * 1024, at_once: int = 2, waiting: int = 1, **verbs: Verb) -> None:
         self.replies: list[tuple[Packet, bytes, dict[str, str] | None]] = []
         self.waits: list[tuple[int, int]] = []
-        self.foreseen: list[tuple[BaseModel, int]] = []
-        self.foreseeing = asyncio.Event()
+        self.prefetched: list[tuple[BaseModel, int]] = []
+        self.prefetching = asyncio.Event()
         self.embedded = asyncio.Event()
         self.covered = asyncio.Event()
         self.covered.set()
         self.tally = Tally()
         self.wait_failure: Exception | None = None
         self.reply_failure: Exception | None = None
-        self.door = Door(
+        self.query_server = QueryServer(
             verbs,
             reply=self._reply,
             wait_until_covered=self._wait,
-            foresee=self._foresee,
+            prefetch=self._prefetch,
             max_payload=lambda: max_payload,
             at_once=at_once,
             waiting=waiting,
@@ -57,10 +57,10 @@ class Entrance:
         if self.reply_failure:
             raise self.reply_failure
 
-    async def _foresee(self, request: BaseModel, seq: int) -> None:
-        self.foreseeing.set()
+    async def _prefetch(self, request: BaseModel, seq: int) -> None:
+        self.prefetching.set()
         await self.embedded.wait()
-        self.foreseen.append((request, seq))
+        self.prefetched.append((request, seq))
 
     async def _wait(self, seq: int, wait_ms: int) -> None:
         self.waits.append((seq, wait_ms))
@@ -71,12 +71,12 @@ class Entrance:
     async def take(self, data: bytes, endpoint: Endpoint = catalogue.GET, collection: str = "incidents") -> None:
         """One question in."""
         subject = endpoint.subject.replace("*", collection)
-        await self.door.take(endpoint, Packet(subject, "_INBOX.asker", data, {}), self.tally)
+        await self.query_server.take(endpoint, Packet(subject, "_INBOX.asker", data, {}), self.tally)
 
     async def ask(self, data: bytes, endpoint: Endpoint = catalogue.GET, collection: str = "incidents") -> bytes:
         """One question in and its answer out."""
         await self.take(data, endpoint, collection)
-        await self.door.drain()
+        await self.query_server.drain()
         return self.replies[-1][1]
 
     async def error(
@@ -117,12 +117,12 @@ async def test_writing_makes_way_for_questions_alone(
     monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint, data: bytes, first: bool
 ) -> None:
     """A deletion waits for the writing itself, and who only watches must not slow it down."""
-    courtesy = Courtesy()
-    monkeypatch.setattr(server, "QUESTIONS", courtesy)
+    priority = QueryPriority()
+    monkeypatch.setattr(server, "QUESTIONS", priority)
     seen: list[bool] = []
 
     async def answer(_collection: str, _request: Any) -> BaseModel:
-        seen.append(courtesy.asked_lately)
+        seen.append(priority.asked_lately)
         return EMPTY
 
     await Entrance(get=answer, delete=answer, stats=answer).ask(data, endpoint)
@@ -227,7 +227,7 @@ async def test_one_question_too_many_is_429() -> None:
         await asyncio.sleep(0)
     assert [codec.decode(ErrorBody, data).error.code for _, data, _ in entrance.replies] == [429, 429]
     gate.set()
-    await entrance.door.drain()
+    await entrance.query_server.drain()
     assert ["Nats-Service-Error" in (headers or {}) for _, _, headers in entrance.replies[2:]] == [False] * 3
     assert (most, entrance.tally.errors) == (2, 2)
     await entrance.ask(b'{"ids": ["a"]}')
@@ -296,20 +296,20 @@ async def test_old_verbs_answer_until_the_switch_and_new_ones_after_it() -> None
         await covered.wait()
 
     entrance = Entrance(get=old, search=old)
-    entrance.door._wait_until_covered = wait
+    entrance.query_server._wait_until_covered = wait
     await entrance.take(b'{"ids": ["a"]}')
     await entrance.take(b'{"text": "x", "min_seq": 7}', catalogue.SEARCH)
     for _ in range(5):
         await asyncio.sleep(0)
     assert asked == ["old"]
-    ended = asyncio.ensure_future(entrance.door.use({"get": new, "search": new})())
+    ended = asyncio.ensure_future(entrance.query_server.use({"get": new, "search": new})())
     covered.set()
     for _ in range(5):
         await asyncio.sleep(0)
     assert asked == ["old", "new"]
     assert not ended.done()
     going_on.set()
-    await entrance.door.drain()
+    await entrance.query_server.drain()
     await ended
     await entrance.ask(b'{"ids": ["a"]}')
     assert asked == ["old", "new", "new"]
@@ -324,12 +324,12 @@ async def test_a_switch_without_questions_waits_for_nobody() -> None:
 
     entrance = Entrance(get=fails)
     await entrance.ask(b'{"ids": ["a"]}')
-    await entrance.door.use({"get": fails})()
+    await entrance.query_server.use({"get": fails})()
 
 
 async def test_work_in_the_background_waits_for_questions_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes on at once where there are none, after the last where they end, and in any case after a moment."""
-    monkeypatch.setattr(server, "QUESTIONS", Courtesy())
+    monkeypatch.setattr(server, "QUESTIONS", QueryPriority())
     monkeypatch.setattr(server, "_YIELD_S", 0.01)
     going_on = asyncio.Event()
 
@@ -338,16 +338,16 @@ async def test_work_in_the_background_waits_for_questions_a_moment(monkeypatch: 
         return EMPTY
 
     entrance = Entrance(get=slow)
-    await entrance.door.let_questions_pass()
+    await entrance.query_server.let_questions_pass()
     await entrance.take(b'{"ids": ["a"]}')
     await asyncio.sleep(0)
-    await entrance.door.let_questions_pass()
+    await entrance.query_server.let_questions_pass()
     assert entrance.replies == []
     monkeypatch.setattr(server, "_YIELD_S", 3600.0)
-    passing = asyncio.ensure_future(entrance.door.let_questions_pass())
+    passing = asyncio.ensure_future(entrance.query_server.let_questions_pass())
     going_on.set()
     await passing
-    await entrance.door.drain()
+    await entrance.query_server.drain()
 
 
 async def test_work_in_the_background_does_not_wait_for_what_waits_for_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,15 +363,15 @@ async def test_work_in_the_background_does_not_wait_for_what_waits_for_the_log(m
     entrance = Entrance(delete=slow)
     await entrance.take(b'{"ids": ["a"]}', catalogue.DELETE)
     await begun.wait()
-    passing = asyncio.ensure_future(entrance.door.let_questions_pass())
+    passing = asyncio.ensure_future(entrance.query_server.let_questions_pass())
     await asyncio.wait({passing}, timeout=10)
     went_on = passing.done()
-    ended = asyncio.ensure_future(entrance.door.use({})())
+    ended = asyncio.ensure_future(entrance.query_server.use({})())
     await asyncio.sleep(0)
     assert not ended.done()
     applied.set()
     await asyncio.gather(ended, passing)
-    await entrance.door.drain()
+    await entrance.query_server.drain()
     assert went_on
 
 
@@ -379,17 +379,17 @@ async def test_a_question_that_waits_for_the_index_is_prepared_meanwhile() -> No
     """What it needs is begun while it waits, and given up when the wait ends; who does not wait is not foreseen."""
     entrance = Entrance(get=verb(EMPTY), search=verb(EMPTY))
     await entrance.ask(b'{"ids": ["a"]}')
-    assert not entrance.foreseeing.is_set()
+    assert not entrance.prefetching.is_set()
     entrance.covered.clear()
     await entrance.take(b'{"text": "a", "min_seq": 5, "wait_ms": 7}', catalogue.SEARCH)
-    await entrance.foreseeing.wait()
+    await entrance.prefetching.wait()
     assert (entrance.waits, len(entrance.replies)) == ([(5, 7)], 1)
     entrance.embedded.set()
     entrance.covered.set()
-    await entrance.door.drain()
-    assert entrance.foreseen == [(SearchRequest(text="a", min_seq=5, wait_ms=7), 5)]
+    await entrance.query_server.drain()
+    assert entrance.prefetched == [(SearchRequest(text="a", min_seq=5, wait_ms=7), 5)]
     entrance.embedded.clear()
     await entrance.ask(b'{"text": "b", "min_seq": 6, "wait_ms": 7}', catalogue.SEARCH)
     entrance.embedded.set()
     await asyncio.sleep(0)
-    assert (len(entrance.replies), len(entrance.foreseen)) == (3, 1)
+    assert (len(entrance.replies), len(entrance.prefetched)) == (3, 1)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from fakes.bookkeeping import FakeBooks
+from fakes.bookkeeping import FakeCheckpoint
 from fakes.chaos import Chaos
 from fakes.deliveries import FakeFeed
 from fakes.scraped import scraped
 from fakes.service import FakeService
-from precedent_indexer.api.server import Door
-from precedent_indexer.app.metrics_collector import Bystander, Observer
+from precedent_indexer.api.server import QueryServer
+from precedent_indexer.app.metrics_collector import FollowerMetrics, Observer
 from precedent_indexer.index.liveness import Liveness
 from precedent_indexer.ingest.supervisor import Ingest
 from precedent_indexer.observability.metrics import Metrics
@@ -36,7 +36,7 @@ class Watched(FakeService):
             source=self.log,
             applier=self.filler(self.index),
             progress=self.progress,
-            books=FakeBooks(self.feed, chaos),
+            checkpoint=FakeCheckpoint(self.feed, chaos),
             batch_size=4,
             metrics=self.metrics,
         )
@@ -45,7 +45,9 @@ class Watched(FakeService):
 
         async def nothing(*_: object) -> None: ...
 
-        self.door = Door({}, reply=nothing, wait_until_covered=nothing, max_payload=lambda: 1000, at_once=1, waiting=1)
+        self.query_server = QueryServer(
+            {}, reply=nothing, wait_until_covered=nothing, max_payload=lambda: 1000, at_once=1, waiting=1
+        )
         self.observer = Observer(
             service=self,
             metrics=self.metrics,
@@ -194,7 +196,7 @@ async def test_the_disk_is_that_of_the_index(watched: Watched) -> None:
 async def test_a_replica_that_follows_tells_the_log_and_itself(watched: Watched) -> None:
     """No alert takes it for one that hangs or is cut off; how far the index is, it tells as the writer does."""
     liveness = Liveness()
-    bystander = Bystander(
+    follower_metrics = FollowerMetrics(
         metrics=watched.metrics,
         feed=watched.feed,
         source=watched.log,
@@ -202,10 +204,10 @@ async def test_a_replica_that_follows_tells_the_log_and_itself(watched: Watched)
         progress=watched.progress,
         liveness=liveness,
     )
-    await bystander.look()
+    await follower_metrics.look()
     assert watched.found("observed_timestamp_seconds") > 0
     assert watched.found("nats_up") == watched.found("state", precedent_state="serving") == 1
     assert (watched.found("indexed_sequence"), watched.found("lag_messages")) == (3, 2)
     liveness.fault = "the index or the bus cannot be read"
-    await bystander.look()
+    await follower_metrics.look()
     assert watched.found("state", precedent_state="unavailable") == 1

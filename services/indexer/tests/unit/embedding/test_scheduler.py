@@ -12,7 +12,7 @@ from fakes.workers import InlineWorkers
 from precedent_indexer.domain.ports import Vectors
 from precedent_indexer.embedding import scheduler as module
 from precedent_indexer.embedding.scheduler import Embedding, VectorCache
-from precedent_indexer.runtime.priority import Courtesy
+from precedent_indexer.runtime.priority import QueryPriority
 
 
 class Recorder(FakeEmbedder):
@@ -137,11 +137,11 @@ async def test_long_and_short_events_are_sliced_by_length(
     monkeypatch: pytest.MonkeyPatch, *, is_asked: bool, lengths: list[int]
 ) -> None:
     """A slice holds texts of like length, is small while somebody asks and takes all otherwise; none is lost."""
-    courtesy = Courtesy()
-    monkeypatch.setattr(module, "QUESTIONS", courtesy)
+    priority = QueryPriority()
+    monkeypatch.setattr(module, "QUESTIONS", priority)
     recorder = Recorder()
     texts = [("x" * length) + str(length) for length in (3000, 10, 20, 2500, 30)]
-    with courtesy.asking() if is_asked else contextlib.nullcontext():
+    with priority.asking() if is_asked else contextlib.nullcontext():
         found = await embedding_of(recorder).of_events(texts)
     assert set(found) == set(texts)
     assert [len(call) for call in recorder.calls] == lengths
@@ -166,8 +166,8 @@ async def test_a_question_that_must_wait_is_embedded_meanwhile() -> None:
     """What was begun ahead is what the question then gets; it is not computed again."""
     recorder = Recorder()
     embedding = embedding_of(recorder)
-    embedding.foresee("soon")
-    embedding.foresee("soon")
+    embedding.prefetch("soon")
+    embedding.prefetch("soon")
     assert (await embedding.of_question("soon")).shape == (384,)
     assert recorder.calls == [["soon"]]
 
@@ -190,7 +190,7 @@ async def test_what_failed_ahead_fails_nobody_and_is_tried_again() -> None:
     recorder = Recorder()
     embedding = embedding_of(recorder)
     recorder.down = True
-    embedding.foresee("soon")
+    embedding.prefetch("soon")
     for _ in range(20):
         await asyncio.sleep(0)
     recorder.down = False

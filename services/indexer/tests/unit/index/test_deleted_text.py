@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 
 from precedent_indexer.errors import StoreUnavailable
-from precedent_indexer.index.deleted_text import Residue
+from precedent_indexer.index.deleted_text import DeletedTextMarker
 
 
 def test_the_oldest_deletion_counts_and_survives(tmp_path: Path) -> None:
     """Nothing at first; then the first deletion, also when there are more, and after a restart."""
-    residue = Residue(tmp_path)
-    assert residue.age_s() is None
-    residue.note()
+    deleted_text = DeletedTextMarker(tmp_path)
+    assert deleted_text.age_s() is None
+    deleted_text.note()
     first = (tmp_path / "deleted-since").read_text()
-    residue.note()
-    Residue(tmp_path).note()
+    deleted_text.note()
+    DeletedTextMarker(tmp_path).note()
     assert (tmp_path / "deleted-since").read_text() == first
-    age = Residue(tmp_path).age_s()
+    age = DeletedTextMarker(tmp_path).age_s()
     assert age is not None
     assert age >= 0
 
@@ -29,7 +29,7 @@ def test_the_oldest_deletion_counts_and_survives(tmp_path: Path) -> None:
 def test_a_time_that_cannot_be_counts_as_long_ago(tmp_path: Path, content: str) -> None:
     """A damaged file, or a clock that was set back, must not keep deleted text for ever."""
     (tmp_path / "deleted-since").write_text(content)
-    age = Residue(tmp_path).age_s()
+    age = DeletedTextMarker(tmp_path).age_s()
     assert age is not None
     assert age > timedelta(days=3650).total_seconds()
 
@@ -37,4 +37,4 @@ def test_a_time_that_cannot_be_counts_as_long_ago(tmp_path: Path, content: str) 
 def test_a_deletion_that_cannot_be_noted_is_not_done(tmp_path: Path) -> None:
     """The store counts as unavailable: the deletion is tried again."""
     with pytest.raises(StoreUnavailable, match="deleted-since"):
-        Residue(tmp_path / "missing").note()
+        DeletedTextMarker(tmp_path / "missing").note()

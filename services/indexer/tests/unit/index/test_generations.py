@@ -16,7 +16,7 @@ from precedent_indexer.domain.ports import Identity, LogState, VectorStore
 from precedent_indexer.embedding.model_files import ModelInfo
 from precedent_indexer.errors import IndexBroken
 from precedent_indexer.index.directory import IndexDirectory
-from precedent_indexer.index.generations import OpenedIndex, Shelf, with_watermark
+from precedent_indexer.index.generations import Generation, GenerationStore, with_watermark
 
 LOG = LogState("2026-01-01T00:00:00Z", 1, 100, 100, 1000)
 MODEL = ModelInfo("fake", "sha256:1", 384, "fake")
@@ -36,9 +36,9 @@ class Disk:
             raise IndexBroken(f"{path.name} is broken")
         return self.stores.setdefault(path, FakeStore())
 
-    def start(self, log: LogState = LOG, model: ModelInfo = MODEL, orphan: str | None = None) -> OpenedIndex:
+    def start(self, log: LogState = LOG, model: ModelInfo = MODEL, orphan: str | None = None) -> Generation:
         """As a start of the indexer does."""
-        return Shelf(self.directory, self.open_store, model).open(log, orphan=orphan)
+        return GenerationStore(self.directory, self.open_store, model).open(log, orphan=orphan)
 
     def used(self) -> FakeStore:
         """The store in use."""
@@ -165,7 +165,7 @@ def test_what_a_probe_finds_broken_is_not_even_opened(disk: Disk) -> None:
         opened.append(path)
         return disk.open_store(path)
 
-    index = Shelf(disk.directory, open_store, MODEL).open(LOG, broken="its probe failed")
+    index = GenerationStore(disk.directory, open_store, MODEL).open(LOG, broken="its probe failed")
     assert index.is_new
     assert broken not in opened
     assert "a text" in index.vectors.find("incidents", ["a text"])
@@ -178,9 +178,9 @@ def test_a_generation_carries_its_model(tmp_path: Path) -> None:
     files.mkdir()
     (files / "manifest.json").write_text("a manifest")
     disk = Disk(tmp_path / "index")
-    index = Shelf(disk.directory, disk.open_store, MODEL, files).open(LOG)
+    index = GenerationStore(disk.directory, disk.open_store, MODEL, files).open(LOG)
     assert (index.path / "model" / "manifest.json").read_text() == "a manifest"
-    again = Shelf(disk.directory, disk.open_store, MODEL, tmp_path / "missing").begin(LOG)
+    again = GenerationStore(disk.directory, disk.open_store, MODEL, tmp_path / "missing").begin(LOG)
     assert not (again.path / "model").exists()
     disk.directory.close()
 
@@ -202,7 +202,7 @@ def _until_closed(generation: Path) -> None:
 def test_files_that_are_no_chroma_are_begun_anew(tmp_path: Path) -> None:
     """The real store, its database overwritten: noticed at start, said, and begun anew."""
     directory = IndexDirectory(tmp_path)
-    first = Shelf(directory, ChromaStore.open, MODEL).open(LOG)
+    first = GenerationStore(directory, ChromaStore.open, MODEL).open(LOG)
     first_uuid = first.identity.uuid
     generation = directory.current()
     assert generation is not None
@@ -211,11 +211,11 @@ def test_files_that_are_no_chroma_are_begun_anew(tmp_path: Path) -> None:
     _until_closed(generation)
     for database in generation.glob("chroma.sqlite3*"):
         database.write_bytes(b"not a database" * 1000)
-    again = Shelf(directory, ChromaStore.open, MODEL).open(LOG)
+    again = GenerationStore(directory, ChromaStore.open, MODEL).open(LOG)
     assert again.is_new
     assert again.identity.uuid != first_uuid
     again.store.close()
-    kept = Shelf(directory, ChromaStore.open, MODEL).open(LOG)
+    kept = GenerationStore(directory, ChromaStore.open, MODEL).open(LOG)
     assert (kept.is_new, kept.identity) == (False, again.identity)
     kept.store.close()
     directory.close()

@@ -12,7 +12,7 @@ from fakes.service import FakeService
 from precedent_indexer.domain.ports import ConsumerState
 from precedent_indexer.errors import StartRefused
 from precedent_indexer.index.log_match import began_at, put_back, rewritten
-from precedent_indexer.ingest.checkpoint import Books
+from precedent_indexer.ingest.checkpoint import Checkpoint
 from precedent_schemas.streams import CONSUMER_CONFIG
 
 INFO = "CONSUMER.INFO.SECURITY_EVENTS.indexer"
@@ -36,9 +36,9 @@ def bus() -> FakeBus:
     return made
 
 
-def books_of(service: FakeService, bus: FakeBus) -> Books:
+def checkpoint_of(service: FakeService, bus: FakeBus) -> Checkpoint:
     """The real books."""
-    return Books(bus, service.index, service.progress, service.workers, service.log)
+    return Checkpoint(bus, service.index, service.progress, service.workers, service.log)
 
 
 def fed(index_uuid: str | None, instance: str | None) -> ConsumerState:
@@ -48,14 +48,14 @@ def fed(index_uuid: str | None, instance: str | None) -> ConsumerState:
 
 async def test_an_own_consumer_is_left_alone(service: FakeService, bus: FakeBus) -> None:
     """The server is not even asked."""
-    await books_of(service, bus).check_owner(fed(service.index.identity.uuid, bus.instance))
+    await checkpoint_of(service, bus).check_owner(fed(service.index.identity.uuid, bus.instance))
     assert bus.asked == []
 
 
 async def test_a_process_that_was_replaced_ends(service: FakeService, bus: FakeBus) -> None:
     """Frozen for a while, it finds that another one has taken a copy of its index into use; nothing is claimed back."""
     with pytest.raises(StartRefused, match="one index has one writer"):
-        await books_of(service, bus).check_owner(fed(service.index.identity.uuid, "another"))
+        await checkpoint_of(service, bus).check_owner(fed(service.index.identity.uuid, "another"))
     assert bus.asked == []
 
 
@@ -65,7 +65,7 @@ async def test_a_consumer_that_was_made_by_hand_is_claimed(
 ) -> None:
     """Nobody else has it."""
     mine = service.index.identity.uuid
-    await books_of(service, bus).check_owner(fed(mine if uuid else None, None))
+    await checkpoint_of(service, bus).check_owner(fed(mine if uuid else None, None))
     [body] = [body for verb, body in bus.asked if verb == CREATE]
     assert body["config"]["metadata"] == {"precedent_index": mine, "precedent_instance": bus.instance}  # type: ignore[index]
 
@@ -74,7 +74,7 @@ async def test_the_consumer_of_another_index_ends_the_process(service: FakeServi
     """It was taken over while nobody looked."""
     bus.answer(INFO, {"config": CONSUMER_CONFIG | {"metadata": {"precedent_index": "theirs"}}})
     with pytest.raises(StartRefused, match="feeds index theirs"):
-        await books_of(service, bus).check_owner(fed("theirs", "another"))
+        await checkpoint_of(service, bus).check_owner(fed("theirs", "another"))
 
 
 def put_back_older(service: FakeService, first: int) -> None:
@@ -88,11 +88,11 @@ async def test_a_log_that_was_put_back_is_noticed_before_more_is_saved(service: 
     """The watermark stays, so that the next start notices too, whatever came since."""
     for number in range(5):
         service.log.publish_event({"text": f"event {number}"})
-    books = books_of(service, bus)
-    await books.save_watermark(3)
+    checkpoint = checkpoint_of(service, bus)
+    await checkpoint.save_watermark(3)
     put_back_older(service, 3)
     with pytest.raises(StartRefused, match=r"another message at 3 .* older backup; started again, it is rebuilt"):
-        await books.save_watermark(5)
+        await checkpoint.save_watermark(5)
     saved = service.index.store.identity()
     assert saved is not None
     assert (saved.watermark, saved.mark_seq) == (3, 3)
@@ -103,15 +103,15 @@ async def test_a_log_that_only_grew_or_lost_messages_is_the_same(service: FakeSe
     """Erased, expired or not there yet: what is gone says nothing, and the mark before it stays."""
     for number in range(5):
         service.log.publish_event({"text": f"event {number}"})
-    books = books_of(service, bus)
-    await books.save_watermark(2)
+    checkpoint = checkpoint_of(service, bus)
+    await checkpoint.save_watermark(2)
     service.log.messages.pop(4)
-    await books.save_watermark(4)
+    await checkpoint.save_watermark(4)
     saved = service.index.store.identity()
     assert saved is not None
     assert (saved.watermark, saved.mark_seq) == (4, 2)
     service.log.messages.pop(2)
-    await books.save_watermark(5)
+    await checkpoint.save_watermark(5)
     saved = service.index.store.identity()
     assert saved is not None
     assert (saved.watermark, saved.mark_seq) == (5, 5)
@@ -122,11 +122,11 @@ async def test_the_watermark_is_kept_while_the_bus_is_away(service: FakeService,
     """Nobody can be asked about the mark: it stays as it is, and what was applied is not applied again."""
     for number in range(3):
         service.log.publish_event({"text": f"event {number}"})
-    books = books_of(service, bus)
-    await books.save_watermark(1)
+    checkpoint = checkpoint_of(service, bus)
+    await checkpoint.save_watermark(1)
     service.log.chaos = Chaos()
     service.log.chaos.strike_next()
-    await books.save_watermark(3)
+    await checkpoint.save_watermark(3)
     saved = service.index.store.identity()
     assert saved is not None
     assert (saved.watermark, saved.mark_seq) == (3, 1)
@@ -142,18 +142,18 @@ async def test_a_log_made_anew_that_has_what_was_read_is_the_same(service: FakeS
     """Put back from a backup it has another creation: the index belongs to it from now on, up to its mark."""
     for number in range(5):
         service.log.publish_event({"text": f"event {number}"})
-    books = books_of(service, bus)
-    await books.save_watermark(3)
+    checkpoint = checkpoint_of(service, bus)
+    await checkpoint.save_watermark(3)
     service.log.messages.pop(4)
-    await books.save_watermark(4)
+    await checkpoint.save_watermark(4)
     service.log.created = "2026-02-02T00:00:00Z"
-    said = service.shelf.look()
+    said = service.generations.look()
     assert said is not None
     corrected = await put_back(said, await service.log.state(), service.log)
     assert corrected is not None
     assert (corrected.stream_created, corrected.watermark, corrected.uuid) == (service.log.created, 3, said.uuid)
-    service.shelf.correct(corrected)
-    index = service.shelf.open(await service.log.state())
+    service.generations.correct(corrected)
+    index = service.generations.open(await service.log.state())
     assert (index.is_new, index.identity) == (False, corrected)
 
 
@@ -163,7 +163,7 @@ async def test_any_other_log_is_not(service: FakeService, bus: FakeBus, what: st
     for number in range(5):
         service.log.publish_event({"text": f"event {number}"})
     if what != "read nothing":
-        await books_of(service, bus).save_watermark(4)
+        await checkpoint_of(service, bus).save_watermark(4)
     if what != "the very same":
         service.log.created = "2026-02-02T00:00:00Z"
     if what == "another log":
@@ -171,7 +171,7 @@ async def test_any_other_log_is_not(service: FakeService, bus: FakeBus, what: st
     if what == "a shorter one":
         service.log.last_seq = 3
         service.log.messages.pop(4)
-    said = service.shelf.look()
+    said = service.generations.look()
     assert said is not None
     assert await put_back(said, await service.log.state(), service.log) is None
 
@@ -186,7 +186,7 @@ async def test_a_log_that_was_put_back_began_before_its_creation(service: FakeSe
 async def test_nothing_is_said_by_an_index_that_is_broken_or_not_there(service: FakeService) -> None:
     """Nothing is opened where a probe found it broken; an empty directory says nothing."""
     opened = len(service.disk.stores)
-    assert service.shelf.look("its probe failed") is None
+    assert service.generations.look("its probe failed") is None
     (service.disk.directory.path / "CURRENT").unlink()
-    assert service.shelf.look() is None
+    assert service.generations.look() is None
     assert len(service.disk.stores) == opened

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from precedent_indexer.errors import StoreUnavailable
-from precedent_indexer.ingest.crash_journal import FILE, InHand
+from precedent_indexer.ingest.crash_journal import FILE, CrashJournal
 
 
-def note(directory: Path) -> InHand:
+def note(directory: Path) -> CrashJournal:
     """The note as the next process finds it."""
-    return InHand(directory / FILE)
+    return CrashJournal(directory / FILE)
 
 
-def suspects(found: InHand) -> list[int]:
+def suspects(found: CrashJournal) -> list[int]:
     """Which of the first sequences are suspected."""
     return [seq for seq in range(1, 20) if found.suspect(seq)]
 
@@ -90,7 +90,7 @@ def test_a_note_that_is_none_blames_nobody(tmp_path: Path, text: str) -> None:
 
 def test_what_cannot_be_noted_is_not_touched(tmp_path: Path) -> None:
     """Where the note cannot be written, it is a fault of the store; letting go never fails."""
-    life = InHand(tmp_path / "gone" / FILE)
+    life = CrashJournal(tmp_path / "gone" / FILE)
     with pytest.raises(StoreUnavailable, match="in hand"):
         life.take(1, 2)
     life.clear()

@@ -70,7 +70,7 @@ async def test_a_consumer_that_has_nothing_to_deliver_is_not_believed(
 
 async def test_a_consumer_taken_over_by_another_ends_the_process(indexer: FakeIndexer) -> None:
     """The corridor does not go on beside another writer: it ends and says why."""
-    await until(lambda: indexer.books.owner_checks)
+    await until(lambda: indexer.checkpoint.owner_checks)
     indexer.feed.index_uuid = "another"
     await until(indexer._task.done)
     with pytest.raises(StartRefused, match="another"):
@@ -88,8 +88,8 @@ async def test_a_soft_stop_finishes_what_is_in_hand(indexer: FakeIndexer) -> Non
     taken = indexer.feed.delivered_seq
     assert 0 < taken < 40
     assert sorted(indexer.feed.settlements) == list(range(1, taken + 1))
-    assert indexer.feed.unsettled == {}
-    assert indexer.books.saved == indexer.progress.indexed_seq == taken
+    assert indexer.feed.pending_acks == {}
+    assert indexer.checkpoint.saved == indexer.progress.indexed_seq == taken
 
 
 async def test_a_soft_stop_gives_back_what_was_not_begun(indexer: FakeIndexer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,12 +106,12 @@ async def test_a_soft_stop_gives_back_what_was_not_begun(indexer: FakeIndexer, m
     for number in range(4):
         indexer.log.publish_event({"text": f"event {number}"})
     monkeypatch.setattr(pipeline, "_BATCH_BYTES", 0)
-    await until(lambda: indexer.feed.unsettled)
+    await until(lambda: indexer.feed.pending_acks)
     indexer.ingest.stop()
     waiting.set()
     await until(indexer._task.done)
     assert {*indexer.feed.settlements, *indexer.feed.given_back} == {2, 3, 4, 5}
-    assert sorted(indexer.feed.settlements) == list(range(2, indexer.books.saved + 1))
+    assert sorted(indexer.feed.settlements) == list(range(2, indexer.checkpoint.saved + 1))
 
 
 async def test_long_texts_make_smaller_batches(indexer: FakeIndexer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,7 @@ async def test_a_deletion_is_saved_before_it_is_covered(indexer: FakeIndexer) ->
     indexer.log.publish_event({"text": "x", "id": "a"})
     seq = indexer.log.delete(Deletion(ids=["a"]))
     await until(lambda: indexer.progress.indexed_seq >= seq)
-    assert indexer.books.saved >= seq
+    assert indexer.checkpoint.saved >= seq
 
 
 async def test_held_is_still_and_goes_on_afterwards(indexer: FakeIndexer) -> None:
@@ -147,7 +147,7 @@ async def test_held_is_still_and_goes_on_afterwards(indexer: FakeIndexer) -> Non
     await until(lambda: indexer.feed.settlements)
     async with indexer.ingest.held():
         covered, steps = indexer.progress.indexed_seq, indexer.chaos.steps
-        assert indexer.books.saved == covered == max(indexer.feed.settlements)
+        assert indexer.checkpoint.saved == covered == max(indexer.feed.settlements)
         indexer.log.publish_event({"text": "meanwhile"})
         for _ in range(200):
             await asyncio.sleep(0)
@@ -184,7 +184,7 @@ async def test_it_is_held_while_a_fault_is_waited_out(indexer: FakeIndexer, monk
 
 async def test_a_stop_within_a_hold_ends_the_corridor(indexer: FakeIndexer) -> None:
     """Told to stop while it is held, it returns without touching the index again."""
-    await until(lambda: indexer.books.owner_checks)
+    await until(lambda: indexer.checkpoint.owner_checks)
     async with indexer.ingest.held():
         steps = indexer.chaos.steps
         indexer.ingest.stop()
@@ -200,13 +200,13 @@ async def test_another_index_is_used_only_while_held(indexer: FakeIndexer) -> No
     indexer.log.publish_event({"text": "first", "id": "a"})
     await until(lambda: indexer.progress.indexed_seq == 1)
     with pytest.raises(RuntimeError, match="held"):
-        indexer.ingest.use(indexer.applier, indexer.books)
+        indexer.ingest.use(indexer.applier, indexer.checkpoint)
     other = FakeIndexer({}, (), 4)
     other._task.cancel()
     async with indexer.ingest.held():
-        other.books.saved = 1
-        indexer.ingest.use(other.applier, other.books)
+        other.checkpoint.saved = 1
+        indexer.ingest.use(other.applier, other.checkpoint)
     indexer.log.publish_event({"text": "second", "id": "b"})
-    await until(lambda: other.books.saved == 2)
-    assert indexer.books.saved == 1
+    await until(lambda: other.checkpoint.saved == 2)
+    assert indexer.checkpoint.saved == 1
     assert list(other.store.contents("incidents")[0]) == ["b"]

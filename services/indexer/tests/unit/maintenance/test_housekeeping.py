@@ -8,7 +8,7 @@ from fakes.service import FakeService
 from fakes.vector_store import FakeStore
 from precedent_indexer.errors import StoreUnavailable
 from precedent_indexer.maintenance import housekeeping
-from precedent_indexer.maintenance.housekeeping import Upkeep
+from precedent_indexer.maintenance.housekeeping import Housekeeping
 from precedent_indexer.runtime.jobs import Jobs
 from precedent_schemas.events import Deletion
 from precedent_schemas.jobs import VERIFY, JobReport
@@ -22,7 +22,7 @@ class Kept:
     def __init__(self, service: FakeService, scrub_after_s: float = 0.0) -> None:
         self.service = service
         self.jobs = Jobs()
-        self.upkeep = Upkeep(
+        self.running = Housekeeping(
             service=service,
             source=service.log,
             progress=service.progress,
@@ -35,7 +35,7 @@ class Kept:
     async def look(self) -> str | None:
         """Look once, and let what begins end: why the index was rebuilt, or None."""
         last = self.jobs.last
-        await self.upkeep.look()
+        await self.running.look()
         ended = await self.jobs.ended()
         if ended is None or ended is last:
             return None
@@ -66,7 +66,7 @@ async def test_deleted_text_is_scrubbed_when_it_is_time(service: FakeService, mo
     await service.follow()
     assert await Kept(service, scrub_after_s=3600.0).look() is None
     assert await Kept(service, scrub_after_s=0.0).look() is None
-    monkeypatch.setattr(type(service.index.residue), "age_s", lambda one: 4000.0 if one._noted else None)
+    monkeypatch.setattr(type(service.index.deleted_text), "age_s", lambda one: 4000.0 if one._noted else None)
     kept = Kept(service, scrub_after_s=3600.0)
     assert await kept.look() == "its files may hold what was deleted more than 3600 s ago"
     assert await kept.look() is None
@@ -77,7 +77,7 @@ async def test_a_deletion_of_nothing_asks_for_no_scrub(service: FakeService) -> 
     service.log.delete(Deletion(ids=["nobody"]))
     service.log.delete(Deletion(all=True), collection="rules")
     await service.follow()
-    assert service.index.residue.age_s() is None
+    assert service.index.deleted_text.age_s() is None
 
 
 async def test_after_a_full_disk_the_index_is_rebuilt(service: FakeService) -> None:
@@ -105,7 +105,7 @@ async def test_a_rebuild_that_fails_is_tried_again_later(service: FakeService, m
     assert kept.jobs.last is not None
     assert kept.jobs.last.outcome == "failed"
     assert await kept.look() is None
-    kept.upkeep._retry_at = 0.0
+    kept.running._retry_at = 0.0
     assert await kept.look() is not None
     assert kept.jobs.last.outcome == "done"
 
@@ -117,7 +117,7 @@ async def test_another_job_is_not_disturbed(service: FakeService) -> None:
     service.index.store.symptoms.worked("write a", wrote=True)
 
     async def verify(_report: object) -> JobReport:
-        await kept.upkeep.look()
+        await kept.running.look()
         return JobReport()
 
     kept.jobs.start(VERIFY, verify)
@@ -141,7 +141,7 @@ async def test_what_the_log_gives_up_is_let_go_of(service: FakeService) -> None:
 async def test_inherited_vectors_go_when_the_log_is_read(service: FakeService) -> None:
     """A generation begun anew keeps its forerunner's vectors until it has caught up."""
     service.index.close()
-    service.index = service.shelf.begin(await service.log.state(), service.index.identity.uuid)
+    service.index = service.generations.begin(await service.log.state(), service.index.identity.uuid)
     service.progress.rewind(0)
     inherited = service.index.path / "inherited-vectors.sqlite"
     kept = Kept(service)

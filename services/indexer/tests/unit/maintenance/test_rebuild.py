@@ -16,7 +16,7 @@ from fakes.vector_store import FakeStore
 from precedent_indexer.domain.ports import Refusal, Vectors
 from precedent_indexer.errors import BusUnavailable, JobFailed, ModelUnavailable, StoreUnavailable
 from precedent_indexer.index.generations import with_watermark
-from precedent_indexer.ingest.crash_journal import ENDED_TWICE, FILE, InHand
+from precedent_indexer.ingest.crash_journal import ENDED_TWICE, FILE, CrashJournal
 from precedent_indexer.maintenance import rebuild as rebuilding
 from precedent_schemas.events import Deletion
 from precedent_schemas.failures import DeadReason
@@ -314,7 +314,7 @@ async def test_an_empty_collection_stays(service: FakeService) -> None:
     assert store_of(service).count("elsewhere") == 0
 
 
-class Suspicious(InHand):
+class Suspicious(CrashJournal):
     """Notes who is named alone, and whether anything else could be in hand meanwhile."""
 
     service: FakeService
@@ -330,7 +330,7 @@ class Suspicious(InHand):
 def named(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
     """Whom a rebuild names alone, each with whether the write corridor was held."""
     note = type("Note", (Suspicious,), {"service": service, "named": []})
-    monkeypatch.setattr(rebuilding, "InHand", note)
+    monkeypatch.setattr(rebuilding, "CrashJournal", note)
     found: list[tuple[int, bool]] = note.named  # type: ignore[attr-defined]
     return found
 
@@ -338,7 +338,7 @@ def named(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> list[tuple[i
 async def test_what_was_in_hand_at_an_end_is_handled_alone(service: FakeService, named: list[tuple[int, bool]]) -> None:
     """Nothing else is in hand meanwhile: if the process ends again, nobody else is blamed for it."""
     left = await half_way(service)
-    InHand(left / FILE).take(97, 99)
+    CrashJournal(left / FILE).take(97, 99)
     await service.start()
     await service.rebuilder().run("for a test", Reports())
     assert {97, 98, 99} <= {seq for seq, _ in named}
@@ -349,10 +349,10 @@ async def test_what_was_in_hand_at_an_end_is_handled_alone(service: FakeService,
 async def test_what_ends_the_process_of_a_rebuild_is_refused(service: FakeService) -> None:
     """Named alone at two ends it is a dead letter, also where the index in use has it: its neighbours are there."""
     left = await half_way(service)
-    note = InHand(left / FILE)
+    note = CrashJournal(left / FILE)
     note.take(97, 99)
     for _ in range(2):
-        note = InHand(left / FILE)
+        note = CrashJournal(left / FILE)
         note.take_alone(98)
     await service.start()
     await service.rebuilder().run("for a test", Reports())
@@ -387,7 +387,7 @@ async def test_a_model_that_ends_the_process_blames_nobody(
 ) -> None:
     """Before anybody is named, model and store must show that they work; where they do not, it is their fault."""
     left = await half_way(service)
-    InHand(left / FILE).take(97, 99)
+    CrashJournal(left / FILE).take(97, 99)
     await service.start()
 
     def fail(_self: object, _texts: Sequence[str]) -> Vectors:

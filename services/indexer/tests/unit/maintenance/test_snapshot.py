@@ -17,7 +17,7 @@ from precedent_indexer.maintenance.backup import snapshot
 from precedent_indexer.maintenance.backup.files import copy_database, copy_file, files_in, pinned
 from precedent_indexer.maintenance.backup.manifest import read_manifest
 from precedent_indexer.maintenance.backup.snapshot import back_up
-from precedent_indexer.runtime.file_lock import turn
+from precedent_indexer.runtime.file_lock import exclusive_lock
 
 SAVED = [GRAPH, "6e0c1b0a/header.bin", "chroma.sqlite3", "deleted-since", "model/model.onnx", "vectors.sqlite"]
 
@@ -148,13 +148,13 @@ def test_who_writes_waits_while_the_graph_is_copied(index: Path, tmp_path: Path)
     taken: list[bool] = []
 
     def write() -> None:
-        with pytest.raises(TimeoutError), turn(generation, 0):
+        with pytest.raises(TimeoutError), exclusive_lock(generation, 0):
             pass
         taken.append(True)
 
     back_up(index, tmp_path / "backup", Files().looks, once(write))
     assert taken
-    with turn(generation, 0):
+    with exclusive_lock(generation, 0):
         pass
 
 

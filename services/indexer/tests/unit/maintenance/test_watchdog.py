@@ -10,7 +10,7 @@ from fakes.vector_store import FakeStore
 from precedent_indexer.errors import StartRefused
 from precedent_indexer.index.directory import IndexDirectory
 from precedent_indexer.maintenance import watchdog
-from precedent_indexer.maintenance.watchdog import Guard
+from precedent_indexer.maintenance.watchdog import StoreWatchdog
 
 
 @pytest.fixture(autouse=True)
@@ -30,11 +30,11 @@ async def service(tmp_path: Path) -> FakeService:
     return made
 
 
-def guard_of(service: FakeService) -> Guard:
+def watchdog_of(service: FakeService) -> StoreWatchdog:
     """The guard of this service."""
-    return Guard(
+    return StoreWatchdog(
         service=service,
-        shelf=service.shelf,
+        generations=service.generations,
         source=service.log,
         progress=service.progress,
         workers=service.workers,
@@ -50,15 +50,15 @@ def fail(service: FakeService, times: int = 5, words: str = "broken") -> None:
 
 async def test_a_store_that_works_is_left_alone(service: FakeService) -> None:
     """Also one that failed a few times, whose disk is full, or that is about to be replaced."""
-    guard = guard_of(service)
-    await guard.look()
+    store_watchdog = watchdog_of(service)
+    await store_watchdog.look()
     fail(service, 4)
-    await guard.look()
+    await store_watchdog.look()
     fail(service, 10, "database or disk is full")
-    await guard.look()
+    await store_watchdog.look()
     service.index.store.symptoms.worked("create", wrote=True)
     service.is_rebuilding = True
-    await guard.look()
+    await store_watchdog.look()
     assert service.events == []
 
 
@@ -66,7 +66,7 @@ async def test_sound_files_are_opened_anew(service: FakeService) -> None:
     """Nothing is lost, nothing is read again: the same generation, answering again."""
     fail(service)
     before = service.index
-    await guard_of(service).look()
+    await watchdog_of(service).look()
     assert service.events == ["held", "shut", f"took over {before.path.name}"]
     assert service.index.path == before.path
     assert service.progress.indexed_seq == 5
@@ -77,7 +77,7 @@ async def test_broken_files_are_begun_anew(service: FakeService) -> None:
     fail(service)
     before = service.index
     service.disk.unsound.add(before.path)
-    await guard_of(service).look()
+    await watchdog_of(service).look()
     assert service.index.path != before.path
     assert service.index.identity.uuid == before.identity.uuid
     assert (service.index.identity.watermark, service.progress.indexed_seq) == (0, 0)
@@ -92,7 +92,7 @@ async def test_a_directory_that_is_gone_is_begun_anew(service: FakeService, *, w
     """Noticed although the store works on: the same index again, in a directory that is there and locked."""
     before, root = service.index, service.disk.directory.path
     shutil.rmtree(root if whole else before.path)
-    await guard_of(service).look()
+    await watchdog_of(service).look()
     assert service.events == ["held", "shut", f"took over {service.index.path.name}"]
     assert not service.index.is_gone()
     assert service.index.identity.uuid == before.identity.uuid
@@ -110,7 +110,7 @@ async def test_another_directory_in_its_place_is_not_written_to_as_if_it_were_ou
     aside = before.path.with_name("aside")
     before.path.rename(aside)
     shutil.copytree(aside, before.path)
-    await guard_of(service).look()
+    await watchdog_of(service).look()
     assert service.index.path != before.path
     assert service.index.identity.watermark == 0
 
@@ -121,7 +121,7 @@ async def test_a_directory_that_somebody_else_has_ends_the_process(service: Fake
     shutil.rmtree(root)
     other = IndexDirectory(root)
     with pytest.raises(StartRefused, match="in use by another process"):
-        await guard_of(service).look()
+        await watchdog_of(service).look()
     other.close()
 
 
@@ -129,16 +129,16 @@ async def test_what_cannot_be_mended_now_is_mended_later(service: FakeService, m
     """Where no new generation can be made, the guard tries again until one can: the service is not left shut."""
     fail(service)
     service.disk.unsound.add(service.index.path)
-    guard = guard_of(service)
+    store_watchdog = watchdog_of(service)
 
     def full(_store: FakeStore, _collection: str) -> None:
         raise OSError("fake: no space")
 
     with monkeypatch.context() as patched:
         patched.setattr(FakeStore, "create", full)
-        await guard.look()
+        await store_watchdog.look()
     assert service.events == ["held", "shut"]
     service.index.store.symptoms.worked("write collection incidents", wrote=True)
-    await guard.look()
+    await store_watchdog.look()
     assert service.events[-1].startswith("took over")
     assert service.index.identity.watermark == 0

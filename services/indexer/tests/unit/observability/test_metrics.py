@@ -16,14 +16,14 @@ from fakes.scraped import scraped
 from fakes.service import FakeService
 from fakes.waiting import until
 from fakes.workers import InlineWorkers
-from precedent_indexer.api.server import Door
+from precedent_indexer.api.server import QueryServer
 from precedent_indexer.domain.ports import Packet, Tally
 from precedent_indexer.embedding.scheduler import Embedding
 from precedent_indexer.errors import StartRefused
 from precedent_indexer.ingest import supervisor
-from precedent_indexer.maintenance.housekeeping import Upkeep
+from precedent_indexer.maintenance.housekeeping import Housekeeping
 from precedent_indexer.observability import metrics_server
-from precedent_indexer.observability.metrics import Metrics, describe, unheard
+from precedent_indexer.observability.metrics import Metrics, describe, discard_metrics
 from precedent_indexer.runtime.jobs import Jobs, ReportProgress
 from precedent_schemas import answers, catalogue
 from precedent_schemas.events import Deletion
@@ -59,7 +59,7 @@ async def service(tmp_path: Path) -> FakeService:
 
 
 async def _follow(indexer: FakeIndexer) -> None:
-    await until(lambda: indexer.progress.indexed_seq == indexer.log.last_seq and not indexer.feed.unsettled)
+    await until(lambda: indexer.progress.indexed_seq == indexer.log.last_seq and not indexer.feed.pending_acks)
 
 
 async def test_messages_are_counted_by_what_became_of_them(indexer: FakeIndexer, metrics: Metrics) -> None:
@@ -119,7 +119,7 @@ async def test_faults_are_counted_by_their_class(indexer: FakeIndexer, metrics: 
 async def test_what_expires_is_counted(service: FakeService, metrics: Metrics) -> None:
     """Events that the log gives up by its own limits leave the index under another name than deleted ones."""
     service.log.lose(1)
-    upkeep = Upkeep(
+    housekeeping = Housekeeping(
         service=service,
         source=service.log,
         progress=service.progress,
@@ -129,7 +129,7 @@ async def test_what_expires_is_counted(service: FakeService, metrics: Metrics) -
         scrub_after_s=0,
         metrics=metrics,
     )
-    await upkeep.look()
+    await housekeeping.look()
     assert scraped(metrics, "events_removed_total", why="expired") == 1
     assert scraped(metrics, "events_removed_total", why="deleted") == 0
 
@@ -159,7 +159,7 @@ async def test_questions_are_counted_by_verb_and_code(metrics: Metrics) -> None:
     async def reply(*_: object) -> None:
         pass
 
-    door = Door(
+    query_server = QueryServer(
         {"get": get},
         reply=reply,
         wait_until_covered=reply,
@@ -174,9 +174,9 @@ async def test_questions_are_counted_by_verb_and_code(metrics: Metrics) -> None:
         ("broken", b'{"ids": ["a"]}'),
     ):
         packet = Packet(catalogue.GET.subject.replace("*", collection), "_INBOX.asker", data, {})
-        await door.take(catalogue.GET, packet, Tally())
-    assert door.working == 3
-    await door.drain()
+        await query_server.take(catalogue.GET, packet, Tally())
+    assert query_server.working == 3
+    await query_server.drain()
     for code in ("200", "400", "500"):
         assert scraped(metrics, "questions_total", verb="get", code=code) == 1, code
     assert scraped(metrics, "question_seconds_count", verb="get") == 3
@@ -202,9 +202,9 @@ async def test_jobs_are_counted_by_how_they_end(metrics: Metrics) -> None:
 
 async def test_a_rebuild_is_not_counted_beside_the_index_in_use(service: FakeService) -> None:
     """What fills another generation applies every message once more: that is nobody's throughput."""
-    before = scraped(unheard(), "messages_total", kind="event", result="applied")
+    before = scraped(discard_metrics(), "messages_total", kind="event", result="applied")
     await service.rebuilder().run("test", lambda *_: None)
-    assert scraped(unheard(), "messages_total", kind="event", result="applied") == before + 10
+    assert scraped(discard_metrics(), "messages_total", kind="event", result="applied") == before + 10
 
 
 def test_names_are_as_prometheus_wants_them() -> None:

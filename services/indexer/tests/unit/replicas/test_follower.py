@@ -14,7 +14,7 @@ from fakes.vector_store import FakeStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.domain.ports import Identity, Packet, Refusal
 from precedent_indexer.domain.rows import INDEX_FORMAT
-from precedent_indexer.domain.writers import Account, Tenure
+from precedent_indexer.domain.writers import WriterHistory, WriterTerm
 from precedent_indexer.errors import QuestionFailed
 from precedent_indexer.replicas.follower import Follower
 from precedent_indexer.replicas.forwarding import forwarded, take_forwarded, writers_subject
@@ -37,12 +37,12 @@ class Index:
     watermark: int = 0
     stores: dict[str, FakeStore] = field(default_factory=dict)
 
-    def read(self) -> Account:
+    def read(self) -> WriterHistory:
         """What is said of it."""
         if self.current is None:
-            return Account(None, {}, [])
+            return WriterHistory(None, {}, [])
         identity = Identity("a" * 32, "2026-01-01T00:00:00Z", self.fingerprint, self.watermark, self.index_format)
-        return Account(self.current, {self.current: identity}, [Tenure(7, 0)])
+        return WriterHistory(self.current, {self.current: identity}, [WriterTerm(7, 0)])
 
     def open(self, generation: str) -> FakeStore:
         """One of them."""
@@ -59,7 +59,7 @@ class World:
         self.bus = FakeBus()
         self.claim: Claim | None = WRITER
         self.follower = Follower(
-            read_account=self.index.read,
+            read_history=self.index.read,
             open_store=self.index.open,
             embedding=embedding,
             source=FakeLog(),

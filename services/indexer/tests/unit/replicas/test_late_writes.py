@@ -5,26 +5,26 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from precedent_indexer.domain.writers import Account, Tenure
+from precedent_indexer.domain.writers import WriterHistory, WriterTerm
 from precedent_indexer.index.watermark import Progress
-from precedent_indexer.replicas.late_writes import Mender
+from precedent_indexer.replicas.late_writes import LateWriteRepair
 from precedent_indexer.runtime.threads import Workers
 
 
-class Books:
+class Checkpoint:
     """Tenures in memory."""
 
-    def __init__(self, *tenures: Tenure) -> None:
-        self.tenures = {one.token: one for one in tenures}
+    def __init__(self, *terms: WriterTerm) -> None:
+        self.terms = {one.token: one for one in terms}
 
-    def read(self) -> Account:
+    def read(self) -> WriterHistory:
         """All of them."""
-        return Account("generation-1", {}, [self.tenures[token] for token in sorted(self.tenures)])
+        return WriterHistory("generation-1", {}, [self.terms[token] for token in sorted(self.terms)])
 
     def set_late(self, token: int, *, late: bool) -> None:
         """Of one."""
-        one = self.tenures[token]
-        self.tenures[token] = Tenure(one.token, one.since, one.ended, late)
+        one = self.terms[token]
+        self.terms[token] = WriterTerm(one.token, one.since, one.ended, late)
 
 
 class Writer:
@@ -47,11 +47,13 @@ class Writer:
         self.saved.append(seq)
 
 
-def mender(books: Books, writer: Writer, progress: Progress, settle_s: float | None = None) -> Mender:
+def repair(
+    checkpoint: Checkpoint, writer: Writer, progress: Progress, settle_s: float | None = None
+) -> LateWriteRepair:
     """Of the writer with token 5."""
-    return Mender(
+    return LateWriteRepair(
         service=writer,
-        books=books,
+        checkpoint=checkpoint,
         progress=progress,
         workers=Workers(),
         token=5,
@@ -62,12 +64,14 @@ def mender(books: Books, writer: Writer, progress: Progress, settle_s: float | N
 
 async def test_the_log_is_read_again_from_where_the_successor_of_the_late_one_began() -> None:
     """Not from where this writer began: the late one may lie several writers back."""
-    books = Books(Tenure(2, 10, late=True), Tenure(3, 40, ended=True), Tenure(4, 90, ended=True), Tenure(5, 95))
+    checkpoint = Checkpoint(
+        WriterTerm(2, 10, late=True), WriterTerm(3, 40, ended=True), WriterTerm(4, 90, ended=True), WriterTerm(5, 95)
+    )
     writer, progress = Writer(), Progress(120)
-    mending = mender(books, writer, progress)
+    mending = repair(checkpoint, writer, progress)
     await mending.look()
     assert (progress.indexed_seq, writer.saved) == (40, [40])
-    assert not books.tenures[2].late
+    assert not checkpoint.terms[2].late
     progress.advance(130)
     await mending.look()
     assert (progress.indexed_seq, writer.saved) == (130, [40])
@@ -75,19 +79,21 @@ async def test_the_log_is_read_again_from_where_the_successor_of_the_late_one_be
 
 async def test_two_that_were_late_are_one_reading() -> None:
     """From the earlier of both successors."""
-    books = Books(Tenure(2, 10, late=True), Tenure(3, 40, late=True), Tenure(4, 30, ended=True), Tenure(5, 95))
+    checkpoint = Checkpoint(
+        WriterTerm(2, 10, late=True), WriterTerm(3, 40, late=True), WriterTerm(4, 30, ended=True), WriterTerm(5, 95)
+    )
     writer, progress = Writer(), Progress(120)
-    await mender(books, writer, progress).look()
+    await repair(checkpoint, writer, progress).look()
     assert (progress.indexed_seq, writer.saved) == (30, [30])
 
 
 async def test_its_own_lateness_is_its_successors_business() -> None:
     """A writer that was late and has the lease again knows what it wrote itself."""
-    books = Books(Tenure(4, 30, ended=True), Tenure(5, 95, late=True))
+    checkpoint = Checkpoint(WriterTerm(4, 30, ended=True), WriterTerm(5, 95, late=True))
     writer, progress = Writer(), Progress(120)
-    await mender(books, writer, progress).look()
+    await repair(checkpoint, writer, progress).look()
     assert (progress.indexed_seq, writer.saved) == (120, [])
-    assert books.tenures[5].late
+    assert checkpoint.terms[5].late
 
 
 @pytest.mark.parametrize(("settle_s", "wanted"), [(None, 120), (0.0, 95), (3_600.0, 120)])
@@ -95,9 +101,9 @@ async def test_after_one_that_left_without_a_word_the_log_is_read_again_once(
     settle_s: float | None, wanted: int
 ) -> None:
     """When its last request must have ended, and not before; never after one that left in good order."""
-    books = Books(Tenure(4, 90), Tenure(5, 95))
+    checkpoint = Checkpoint(WriterTerm(4, 90), WriterTerm(5, 95))
     writer, progress = Writer(), Progress(120)
-    mending = mender(books, writer, progress, settle_s)
+    mending = repair(checkpoint, writer, progress, settle_s)
     await mending.look()
     assert progress.indexed_seq == wanted
     progress.advance(150)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from precedent_indexer.adapters.chroma.faults import Doings
+from precedent_indexer.adapters.chroma.faults import StoreCalls
 from precedent_indexer.errors import StoreUnavailable
-from precedent_indexer.runtime.file_lock import turn
+from precedent_indexer.runtime.file_lock import exclusive_lock
 
 PATIENCE_S = 60.0
 
@@ -22,7 +22,7 @@ def test_threads_take_turns(tmp_path: Path) -> None:
     def work() -> None:
         nonlocal inside, most
         for _ in range(200):
-            with turn(tmp_path):
+            with exclusive_lock(tmp_path):
                 inside += 1
                 most = max(most, inside)
                 inside -= 1
@@ -37,7 +37,7 @@ def test_threads_take_turns(tmp_path: Path) -> None:
 
 def test_a_turn_is_waited_for_so_long(tmp_path: Path) -> None:
     """Where the turn is another's, the wait ends in words that name the generation."""
-    with turn(tmp_path), pytest.raises(TimeoutError, match=str(tmp_path)), turn(tmp_path, 0):
+    with exclusive_lock(tmp_path), pytest.raises(TimeoutError, match=str(tmp_path)), exclusive_lock(tmp_path, 0):
         pass
 
 
@@ -46,8 +46,8 @@ def test_the_end_of_a_process_ends_its_turn(tmp_path: Path) -> None:
     body = f"""
 import sys
 from pathlib import Path
-from precedent_indexer.runtime.file_lock import turn
-with turn(Path({str(tmp_path)!r})):
+from precedent_indexer.runtime.file_lock import exclusive_lock
+with exclusive_lock(Path({str(tmp_path)!r})):
     print("mine", flush=True)
     sys.stdin.read()
 """
@@ -55,30 +55,30 @@ with turn(Path({str(tmp_path)!r})):
     with child:
         assert child.stdout is not None
         assert child.stdout.readline() == "mine\n"
-        with pytest.raises(TimeoutError), turn(tmp_path, 0):
+        with pytest.raises(TimeoutError), exclusive_lock(tmp_path, 0):
             pass
         child.kill()
-        with turn(tmp_path, PATIENCE_S):
+        with exclusive_lock(tmp_path, PATIENCE_S):
             pass
 
 
 def test_a_directory_that_is_gone_has_no_turns(tmp_path: Path) -> None:
     """It is named."""
-    with pytest.raises(FileNotFoundError, match="gone"), turn(tmp_path / "gone"):
+    with pytest.raises(FileNotFoundError, match="gone"), exclusive_lock(tmp_path / "gone"):
         pass
 
 
 def test_only_what_changes_the_store_takes_a_turn(tmp_path: Path) -> None:
     """A question goes on while the files are copied; a write waits, and a store whose directory is gone says so."""
-    doings = Doings(lambda: turn(tmp_path, 0))
-    with turn(tmp_path):
-        with doings.doing("search collection incidents"):
+    calls = StoreCalls(lambda: exclusive_lock(tmp_path, 0))
+    with exclusive_lock(tmp_path):
+        with calls.doing("search collection incidents"):
             pass
         for what in ("write collection incidents", "remove from collection incidents", "write the index's identity"):
-            with pytest.raises(StoreUnavailable), doings.doing(what):
+            with pytest.raises(StoreUnavailable), calls.doing(what):
                 pass
-    with doings.doing("write collection incidents"):
+    with calls.doing("write collection incidents"):
         pass
-    gone = Doings(lambda: turn(tmp_path / "gone"))
+    gone = StoreCalls(lambda: exclusive_lock(tmp_path / "gone"))
     with pytest.raises(StoreUnavailable, match="No such file"), gone.doing("write collection incidents"):
         pass

@@ -4,9 +4,9 @@ import asyncio
 import threading
 
 from fakes.making import event
-from precedent_indexer.api.server import Door
+from precedent_indexer.api.server import QueryServer
 from precedent_indexer.domain.ports import Packet, Tally
-from precedent_indexer.runtime.priority import QUESTIONS, Courtesy
+from precedent_indexer.runtime.priority import QUESTIONS, QueryPriority
 from precedent_schemas import answers, catalogue
 
 LONG_S = 30.0
@@ -17,13 +17,13 @@ EMPTY = answers.GetReply(
 
 def test_who_lets_pass_goes_on_when_nobody_asks_any_more() -> None:
     """It waits while a question is worked on, and is let go by its end, not by the clock."""
-    courtesy, passed = Courtesy(), threading.Event()
+    priority, passed = QueryPriority(), threading.Event()
 
     def work() -> None:
-        courtesy.let_pass(LONG_S)
+        priority.let_pass(LONG_S)
         passed.set()
 
-    with courtesy.asking():
+    with priority.asking():
         worker = threading.Thread(target=work)
         worker.start()
         assert not passed.wait(0.05)
@@ -33,19 +33,19 @@ def test_who_lets_pass_goes_on_when_nobody_asks_any_more() -> None:
 
 def test_questions_without_end_do_not_stop_the_work() -> None:
     """It waits for a bounded time only."""
-    courtesy = Courtesy()
-    with courtesy.asking():
-        courtesy.let_pass(0.001)
-        assert courtesy.asked_lately
+    priority = QueryPriority()
+    with priority.asking():
+        priority.let_pass(0.001)
+        assert priority.asked_lately
 
 
 def test_somebody_who_asked_may_ask_again() -> None:
     """Nobody asks at first; after a question somebody did lately."""
-    courtesy = Courtesy()
-    assert not courtesy.asked_lately
-    with courtesy.asking():
-        assert courtesy.asked_lately
-    assert courtesy.asked_lately
+    priority = QueryPriority()
+    assert not priority.asked_lately
+    with priority.asking():
+        assert priority.asked_lately
+    assert priority.asked_lately
 
 
 async def test_the_door_says_when_a_question_is_worked_on() -> None:
@@ -60,8 +60,10 @@ async def test_the_door_says_when_a_question_is_worked_on() -> None:
     async def nothing(*_: object) -> None:
         return None
 
-    door = Door({"get": get}, reply=nothing, wait_until_covered=nothing, max_payload=lambda: 1000, at_once=1, waiting=1)
-    await door.take(
+    query_server = QueryServer(
+        {"get": get}, reply=nothing, wait_until_covered=nothing, max_payload=lambda: 1000, at_once=1, waiting=1
+    )
+    await query_server.take(
         catalogue.GET, Packet("security.index.v1.incidents.get", "_INBOX.a", b'{"ids": ["a"]}', {}), Tally()
     )
     await answering.wait()
@@ -69,5 +71,5 @@ async def test_the_door_says_when_a_question_is_worked_on() -> None:
     await asyncio.sleep(0.02)
     assert not passing.done()
     finish.set()
-    await door.drain()
+    await query_server.drain()
     await passing

@@ -2,12 +2,12 @@
 
 import threading
 
-from precedent_indexer.runtime.rwlock import Gate
+from precedent_indexer.runtime.rwlock import ReadWriteLock
 
 
 def test_a_reader_waits_for_a_change_under_way() -> None:
     """What takes two steps is never seen half done."""
-    gate, seen, begun = Gate(), [], threading.Event()
+    gate, seen, begun = ReadWriteLock(), [], threading.Event()
 
     def read() -> None:
         begun.set()
@@ -25,7 +25,7 @@ def test_a_reader_waits_for_a_change_under_way() -> None:
 
 def test_readers_pass_together_and_a_writer_waits_for_them() -> None:
     """A change begins when the last reader has left."""
-    gate, seen = Gate(), []
+    gate, seen = ReadWriteLock(), []
 
     def write() -> None:
         with gate.writing():

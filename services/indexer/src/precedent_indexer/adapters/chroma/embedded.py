@@ -13,7 +13,7 @@ from chromadb.config import Settings as ChromaSettings
 
 from precedent_indexer.adapters.chroma.writing import ChromaTables
 from precedent_indexer.errors import IndexBroken
-from precedent_indexer.runtime.file_lock import turn
+from precedent_indexer.runtime.file_lock import exclusive_lock
 from precedent_indexer.runtime.memory import wipe_memory
 
 
@@ -43,7 +43,7 @@ class ChromaStore(ChromaTables):
         wipe_memory()
         try:
             _write_ahead(directory)
-            store = cls(open_client(directory), turn=partial(turn, directory))
+            store = cls(open_client(directory), exclusive_lock=partial(exclusive_lock, directory))
             store.identity()
             store.probe()
         except (KeyboardInterrupt, SystemExit):

@@ -17,13 +17,13 @@ _CARRIERS: Final = ("httpx", "httpcore")
 _WRITES: Final = ("write", "remove", "clear", "create")
 
 
-class Doings:
+class StoreCalls:
     """What is done with one store; each by its own words, such as `write collection incidents`."""
 
-    def __init__(self, turn: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext) -> None:
-        """`turn`: inside of what it makes, nobody else relies on the store's files as they are."""
+    def __init__(self, exclusive_lock: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext) -> None:
+        """`exclusive_lock`: inside of what it makes, nobody else relies on the store's files as they are."""
         self.symptoms = Symptoms()
-        self._turn = turn
+        self._exclusive_lock = exclusive_lock
         self._closed = False
 
     @contextlib.contextmanager
@@ -37,7 +37,7 @@ class Doings:
             raise StoreUnavailable(f"Chroma cannot {what}: the store is closed")
         wrote = what.startswith(_WRITES)
         try:
-            with self._turn() if wrote else contextlib.nullcontext():
+            with self._exclusive_lock() if wrote else contextlib.nullcontext():
                 yield
         except BaseException as error:
             if not _is_chromas(error):

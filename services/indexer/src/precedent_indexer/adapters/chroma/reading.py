@@ -15,13 +15,13 @@ from chromadb.api import ClientAPI
 from chromadb.api.models.Collection import Collection
 from chromadb.errors import NotFoundError
 
-from precedent_indexer.adapters.chroma.faults import Doings
+from precedent_indexer.adapters.chroma.faults import StoreCalls
 from precedent_indexer.adapters.chroma.health import Symptoms
-from precedent_indexer.adapters.chroma.row_digest import read_imprints
+from precedent_indexer.adapters.chroma.row_digest import read_digests
 from precedent_indexer.domain.ports import Identity, Vector, Vectors, Where
-from precedent_indexer.domain.row_digest import StoredImprints
+from precedent_indexer.domain.row_digest import StoredDigests
 from precedent_indexer.domain.rows import OutcomeRecord, Row, read_outcome, read_row
-from precedent_indexer.runtime.rwlock import Gate
+from precedent_indexer.runtime.rwlock import ReadWriteLock
 
 IDENTITY: Final = "precedent.identity"
 OUTCOMES_SUFFIX: Final = ".outcomes"
@@ -38,29 +38,29 @@ class ChromaReads:
         self,
         client: ClientAPI,
         prefix: str = "",
-        turn: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+        exclusive_lock: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         """Of what the client shows, one generation.
 
         Args:
             client: Chroma.
             prefix: of the names of its collections, where others lie beside them.
-            turn: inside of what it makes, nobody else relies on the files as they are.
+            exclusive_lock: inside of what it makes, nobody else relies on the files as they are.
         """
         self._client = client
         self._prefix = prefix
         self._open: dict[str, Collection] = {}
-        self._gate = Gate()
-        self._doings = Doings(turn)
+        self._rwlock = ReadWriteLock()
+        self._calls = StoreCalls(exclusive_lock)
 
     @property
     def symptoms(self) -> Symptoms:
         """How it has been."""
-        return self._doings.symptoms
+        return self._calls.symptoms
 
     def identity(self) -> Identity | None:
         """What the index knows of itself; None in an empty directory."""
-        with self._doings.doing("read the index's identity"):
+        with self._calls.doing("read the index's identity"):
             collection = self._find(IDENTITY)
             if collection is None:
                 return None
@@ -72,29 +72,29 @@ class ChromaReads:
 
     def collections(self) -> list[str]:
         """Names of the collections that exist, sorted."""
-        with self._doings.doing("list collections"):
+        with self._calls.doing("list collections"):
             return sorted(name for name in self._names() if "." not in name)
 
     def places(self) -> list[str]:
         """Names that count against the cap: collections, and those that have outcomes alone so far."""
-        with self._doings.doing("list collections"):
+        with self._calls.doing("list collections"):
             return sorted({name.removesuffix(OUTCOMES_SUFFIX) for name in self._names() if name != IDENTITY})
 
     def exists(self, collection: str) -> bool:
         """Whether it exists; cheap, since what exists stays."""
-        with self._doings.doing(f"find collection {collection}"):
+        with self._calls.doing(f"find collection {collection}"):
             return self._find(collection) is not None
 
     def count(self, collection: str) -> int:
         """Events in it."""
-        with self._doings.doing(f"count collection {collection}"):
+        with self._calls.doing(f"count collection {collection}"):
             found = self._find(collection)
             return found.count() if found else 0
 
     def rows(self, collection: str, ids: Sequence[str]) -> dict[str, Row]:
         """Those of `ids` that are there."""
         found: dict[str, Row] = {}
-        with self._gate.reading(), self._doings.doing(f"read collection {collection}"):
+        with self._rwlock.reading(), self._calls.doing(f"read collection {collection}"):
             events = self._find(collection)
             if events is None:
                 return found
@@ -105,7 +105,7 @@ class ChromaReads:
 
     def vector(self, collection: str, event_id: str) -> Vector | None:
         """The stored vector of one event."""
-        with self._gate.reading(), self._doings.doing(f"read collection {collection}"):
+        with self._rwlock.reading(), self._calls.doing(f"read collection {collection}"):
             events = self._find(collection)
             got: Any = events.get(ids=[event_id], include=["embeddings"])["embeddings"] if events else ()
             return np.asarray(got[0], dtype=np.float32) if len(got) else None
@@ -113,7 +113,7 @@ class ChromaReads:
     def outcomes(self, collection: str, ids: Sequence[str]) -> dict[str, OutcomeRecord]:
         """The latest outcomes of those of `ids` that have one."""
         found: dict[str, OutcomeRecord] = {}
-        with self._doings.doing(f"read the outcomes of {collection}"):
+        with self._calls.doing(f"read the outcomes of {collection}"):
             companion = self._find(collection + OUTCOMES_SUFFIX)
             if companion is None:
                 return found
@@ -127,7 +127,7 @@ class ChromaReads:
 
     def older(self, collection: str, seq: int, limit: int) -> tuple[list[Row], list[str]]:
         """Rows below `seq`, and ids whose outcome is below it; at most `limit` of each."""
-        with self._gate.reading(), self._doings.doing(f"look for old events of {collection}"):
+        with self._rwlock.reading(), self._calls.doing(f"look for old events of {collection}"):
             events, companion = self._find(collection), self._find(collection + OUTCOMES_SUFFIX)
             old, decided = Where({"seq": {"$lt": seq}}), Where({"outcome_seq": {"$lt": seq}})
             rows = events and events.get(limit=limit, include=["metadatas", "documents"], **narrowed(old))
@@ -136,7 +136,7 @@ class ChromaReads:
 
     def nearest(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[Row, float]]:
         """Up to `n` rows nearest to `vector` with their cosine similarity, best first."""
-        with self._gate.reading(), self._doings.doing(f"search collection {collection}"):
+        with self._rwlock.reading(), self._calls.doing(f"search collection {collection}"):
             events = self._find(collection)
             if events is None:
                 return []
@@ -152,7 +152,7 @@ class ChromaReads:
 
     def nearest_ids(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[str, float]]:
         """The same with ids alone."""
-        with self._gate.reading(), self._doings.doing(f"search collection {collection}"):
+        with self._rwlock.reading(), self._calls.doing(f"search collection {collection}"):
             events = self._find(collection)
             if events is None:
                 return []
@@ -164,7 +164,7 @@ class ChromaReads:
 
     def vectors(self, collection: str, where: Where | None, limit: int | None) -> tuple[list[str], Vectors]:
         """Ids and vectors of every row that `where` lets pass, at most `limit`."""
-        with self._gate.reading(), self._doings.doing(f"scan collection {collection}"):
+        with self._rwlock.reading(), self._calls.doing(f"scan collection {collection}"):
             events = self._find(collection)
             if events is None:
                 return [], np.empty((0, 0), dtype=np.float32)
@@ -177,7 +177,7 @@ class ChromaReads:
         if where is not None and where.metadata is not None:
             clauses.append(where.metadata)
         within = Where({"$and": clauses}, where.contains if where else None)
-        with self._gate.reading(), self._doings.doing(f"list collection {collection}"):
+        with self._rwlock.reading(), self._calls.doing(f"list collection {collection}"):
             events = self._find(collection)
             if events is None:
                 return []
@@ -186,18 +186,18 @@ class ChromaReads:
 
     def ids(self, collection: str) -> list[str]:
         """Every id that has an event or an outcome."""
-        with self._gate.reading(), self._doings.doing(f"list the ids of {collection}"):
+        with self._rwlock.reading(), self._calls.doing(f"list the ids of {collection}"):
             found = (self._find(collection), self._find(collection + OUTCOMES_SUFFIX))
             return list({one for held in found if held for one in held.get(include=[])["ids"]})
 
-    def imprints(self, collection: str, ids: Sequence[str]) -> dict[str, StoredImprints]:
+    def digests(self, collection: str, ids: Sequence[str]) -> dict[str, StoredDigests]:
         """What is stored of those of `ids` that have an event or an outcome."""
-        with self._gate.reading(), self._doings.doing(f"read collection {collection}"):
-            return read_imprints(self._find(collection), self._find(collection + OUTCOMES_SUFFIX), ids)
+        with self._rwlock.reading(), self._calls.doing(f"read collection {collection}"):
+            return read_digests(self._find(collection), self._find(collection + OUTCOMES_SUFFIX), ids)
 
     def close(self) -> None:
         """Let go; whatever is asked of it afterwards fails."""
-        self._doings.end()
+        self._calls.end()
         self._open.clear()
 
     def _names(self) -> list[str]:

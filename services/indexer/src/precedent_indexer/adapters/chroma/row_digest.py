@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from precedent_indexer.domain.row_digest import StoredImprints, stored_event, stored_outcome
+from precedent_indexer.domain.row_digest import StoredDigests, stored_event, stored_outcome
 
 
-def read_imprints(events: Any, companion: Any, ids: Sequence[str]) -> dict[str, StoredImprints]:  # noqa: ANN401 -- Chroma's collections
+def read_digests(events: Any, companion: Any, ids: Sequence[str]) -> dict[str, StoredDigests]:  # noqa: ANN401 -- Chroma's collections
     """Imprints of those of `ids` that have a row or an outcome; either collection may not be there (None)."""
     kept = {}
     if companion is not None:
@@ -17,13 +17,13 @@ def read_imprints(events: Any, companion: Any, ids: Sequence[str]) -> dict[str, 
             event_id: stored_outcome(metadata or {})
             for event_id, metadata in zip(got["ids"], got["metadatas"], strict=True)
         }
-    found = {event_id: StoredImprints(kept=outcome) for event_id, outcome in kept.items()}
+    found = {event_id: StoredDigests(kept=outcome) for event_id, outcome in kept.items()}
     if events is None:
         return found
     got = events.get(ids=list(ids), include=["metadatas", "documents"])
     having = _having_vectors(events, got["ids"])
     for event_id, metadata, document in zip(got["ids"], got["metadatas"], got["documents"], strict=True):
-        found[event_id] = StoredImprints(
+        found[event_id] = StoredDigests(
             event=stored_event(metadata or {}, document),
             shown=stored_outcome(metadata or {}),
             kept=kept.get(event_id),

@@ -14,9 +14,9 @@ from chromadb.api.models.Collection import Collection
 from chromadb.config import Settings as ChromaSettings
 from chromadb.errors import NotFoundError
 
-from precedent_indexer.adapters.chroma.faults import Doings
+from precedent_indexer.adapters.chroma.faults import StoreCalls
 from precedent_indexer.adapters.chroma.reading import READ_ROWS, collection_names, narrowed, parts
-from precedent_indexer.adapters.chroma.writer_registry import ChromaBooks
+from precedent_indexer.adapters.chroma.writer_registry import WriterRegistry
 from precedent_indexer.adapters.chroma.writing import ChromaTables
 from precedent_indexer.domain.ports import Identity, Vectors, Where
 from precedent_indexer.domain.rows import Row
@@ -37,21 +37,21 @@ PREFIX: Final = "generation-"
 class ServedStore(ChromaTables):
     """One generation of the index in the server."""
 
-    def __init__(self, client: ClientAPI, books: ChromaBooks, generation: str, fence: Fence | None) -> None:
+    def __init__(self, client: ClientAPI, registry: WriterRegistry, generation: str, fence: Fence | None) -> None:
         """`fence` of the replica that writes; None for one that only reads."""
         super().__init__(client, f"{generation}.")
         self._generation = generation
-        self._books = books
+        self._registry = registry
         self._fence = fence
 
     def identity(self) -> Identity | None:
         """What the index knows of itself; None in an empty generation."""
-        return self._books.read().identities.get(self._generation)
+        return self._registry.read().identities.get(self._generation)
 
     def set_identity(self, identity: Identity) -> None:
         """Durable when it returns."""
-        with self._doings.doing("write the index's identity"), self._sending():
-            self._books.keep_identity(self._fence.token if self._fence else 0, self._generation, identity)
+        with self._calls.doing("write the index's identity"), self._sending():
+            self._registry.keep_identity(self._fence.token if self._fence else 0, self._generation, identity)
 
     def rows(self, collection: str, ids: Sequence[str]) -> dict[str, Row]:
         """Those of `ids` that are there."""
@@ -65,7 +65,7 @@ class ServedStore(ChromaTables):
 
     def vectors(self, collection: str, where: Where | None, limit: int | None) -> tuple[list[str], Vectors]:
         """Ids and vectors of every row that `where` lets pass, at most `limit`."""
-        with self._doings.doing(f"scan collection {collection}"):
+        with self._calls.doing(f"scan collection {collection}"):
             events = self._find(collection)
             # Ids first: a page that is found by its number shifts when rows come and go.
             wanted = events.get(include=[], limit=limit, **narrowed(where))["ids"] if events is not None else []
@@ -93,7 +93,7 @@ class ServedStore(ChromaTables):
         """A request has ended after the lease: nobody knows what another has written meanwhile, so it must look."""
         for _ in range(_CONFESSIONS):
             try:
-                self._books.set_late(token, late=True)
+                self._registry.set_late(token, late=True)
             except StoreUnavailable:
                 time.sleep(_BETWEEN_TRIES_S)
             else:
@@ -107,8 +107,8 @@ class ChromaServer:
 
     def __init__(self, client: ClientAPI) -> None:
         self._client = client
-        self._doings = Doings()
-        self.books = ChromaBooks(client)
+        self._calls = StoreCalls()
+        self.registry = WriterRegistry(client)
 
     @classmethod
     def connect(cls, settings: Settings) -> "ChromaServer":
@@ -148,11 +148,11 @@ class ChromaServer:
 
     def open(self, generation: str, fence: Fence | None = None) -> ServedStore:
         """One generation; nothing is made before it is written."""
-        return ServedStore(self._client, self.books, generation, fence)
+        return ServedStore(self._client, self.registry, generation, fence)
 
     def generations(self) -> list[str]:
         """Names of those that have collections, or an identity."""
-        with self._doings.doing("list collections"):
+        with self._calls.doing("list collections"):
             names = {name.partition(".")[0] for name in collection_names(self._client)}
         return sorted(name for name in names if name.startswith(PREFIX))
 
@@ -163,12 +163,12 @@ class ChromaServer:
 
     def drop(self, generation: str) -> None:
         """Remove a generation."""
-        with self._doings.doing("remove a generation"):
+        with self._calls.doing("remove a generation"):
             for name in collection_names(self._client):
                 if name.startswith(f"{generation}."):
                     with contextlib.suppress(NotFoundError):
                         self._client.delete_collection(name)
-        self.books.forget(generation)
+        self.registry.forget(generation)
 
 
 def _bound_requests(client: Any) -> None:  # noqa: ANN401 -- the interface does not show its session

@@ -23,7 +23,7 @@ _GRACE_S: Final = 15.0
 """Seconds that a generation stays when another has taken its place: other replicas may be answering from it."""
 
 
-class ServedGenerations:
+class SharedGenerations:
     """The generations, as the replica that writes sees them."""
 
     def __init__(self, path: Path, server: ChromaServer, fence: Fence) -> None:
@@ -31,7 +31,7 @@ class ServedGenerations:
         self.path = path
         self._server = server
         self._fence = fence
-        self._doomed: dict[str, float] = {}
+        self._to_remove: dict[str, float] = {}
         self.renew()
 
     def renew(self) -> None:
@@ -44,16 +44,16 @@ class ServedGenerations:
 
     def current(self) -> Path | None:
         """The generation in use, if there is one."""
-        name = self._server.books.read().current
+        name = self._server.registry.read().current
         return self._beside(name) if name is not None and name in self._server.generations() else None
 
     def is_damaged(self) -> bool:
         """Whether one should be in use, and is not there."""
-        return self._server.books.read().current is not None and self.current() is None
+        return self._server.registry.read().current is not None and self.current() is None
 
     def all(self) -> list[Path]:
         """Every generation that is there and not about to be removed, the oldest first."""
-        return [self._beside(name) for name in self._server.generations() if name not in self._doomed]
+        return [self._beside(name) for name in self._server.generations() if name not in self._to_remove]
 
     def new(self) -> Path:
         """A fresh, empty generation; not in use yet."""
@@ -70,15 +70,15 @@ class ServedGenerations:
         """
         self._fence.check()
         try:
-            self._server.books.use(self._fence.token, generation.name)
+            self._server.registry.use(self._fence.token, generation.name)
         except StoreUnavailable:
             # The answer may be all that was lost.
-            if self._server.books.read().current != generation.name:
+            if self._server.registry.read().current != generation.name:
                 raise
 
     def drop(self, generation: Path) -> None:
         """Remove a generation, after a while."""
-        self._doomed.setdefault(generation.name, time.monotonic())
+        self._to_remove.setdefault(generation.name, time.monotonic())
 
     def drop_others(self, *keep: Path) -> list[str]:
         """Remove every generation but those of `keep`; their names."""
@@ -93,13 +93,13 @@ class ServedGenerations:
         Raises:
             StoreUnavailable: the server fails just now.
         """
-        for name in [name for name, since in self._doomed.items() if time.monotonic() - since >= _GRACE_S]:
+        for name in [name for name, since in self._to_remove.items() if time.monotonic() - since >= _GRACE_S]:
             self._fence.check()
-            if self._server.books.read().current != name:
+            if self._server.registry.read().current != name:
                 self._server.drop(name)
                 shutil.rmtree(self.path / name, ignore_errors=True)
                 log.info("generation_removed", generation=name)
-            del self._doomed[name]
+            del self._to_remove[name]
 
     def tidy(self) -> None:
         """Forget what this replica kept when it wrote before: another has deleted texts since that are still in it."""

@@ -13,36 +13,36 @@ from chromadb.api import ClientAPI
 from chromadb.api.models.Collection import Collection
 from chromadb.errors import NotFoundError
 
-from precedent_indexer.adapters.chroma.faults import Doings
+from precedent_indexer.adapters.chroma.faults import StoreCalls
 from precedent_indexer.adapters.chroma.writing import points
 from precedent_indexer.domain.ports import Identity
-from precedent_indexer.domain.writers import Account, Tenure
+from precedent_indexer.domain.writers import WriterHistory, WriterTerm
 
 COLLECTION: Final = "precedent.books"
 _CURRENT: Final = "current"
 _IDENTITY: Final = "identity"
-_TENURE: Final = "tenure"
+_TERM: Final = "tenure"
 
 
-class ChromaBooks:
+class WriterRegistry:
     """The books of one Chroma server."""
 
     def __init__(self, client: ClientAPI) -> None:
         self._client = client
         self._collection: Collection | None = None
-        self._doings = Doings()
+        self._calls = StoreCalls()
 
-    def read(self) -> Account:
+    def read(self) -> WriterHistory:
         """What they say, all of one moment."""
         with self._using("read the books of the index") as collection:
             found: Any = collection.get(include=["metadatas"])["metadatas"] if collection is not None else []
         rows = sorted(found, key=lambda row: row["token"])
         identities = {row["generation"]: _identity(row) for row in rows if row["what"] == _IDENTITY}
         current = [row["generation"] for row in rows if row["what"] == _CURRENT]
-        tenures = [
-            Tenure(row["token"], row["since"], row["ended"], row["late"]) for row in rows if row["what"] == _TENURE
+        terms = [
+            WriterTerm(row["token"], row["since"], row["ended"], row["late"]) for row in rows if row["what"] == _TERM
         ]
-        return Account(current[-1] if current else None, identities, tenures)
+        return WriterHistory(current[-1] if current else None, identities, terms)
 
     def use(self, token: int, generation: str) -> None:
         """Take a generation into use, in one step."""
@@ -66,21 +66,21 @@ class ChromaBooks:
             if collection is not None:
                 collection.delete(where=earlier)
 
-    def keep_tenure(self, tenure: Tenure) -> None:
+    def keep_term(self, term: WriterTerm) -> None:
         """Durable when it returns."""
-        values = asdict(tenure)
-        self._put(_TENURE, f"{_TENURE}.{tenure.token}", values.pop("token"), **values)
+        values = asdict(term)
+        self._put(_TERM, f"{_TERM}.{term.token}", values.pop("token"), **values)
 
     def set_late(self, token: int, *, late: bool) -> None:
         """Note whether the writer with this token may have finished a request after its time."""
         with self._using("write the books of the index") as collection:
             if collection is not None:
                 # Only this: nothing else of the row is touched, whatever it is by now.
-                collection.update(ids=[f"{_TENURE}.{token}"], metadatas=[{"late": late}])
+                collection.update(ids=[f"{_TERM}.{token}"], metadatas=[{"late": late}])
 
     @contextlib.contextmanager
     def _using(self, what: str, *, make: bool = False) -> Iterator[Collection | None]:
-        with self._doings.doing(what):
+        with self._calls.doing(what):
             if self._collection is None and make:
                 self._collection = self._client.create_collection(
                     COLLECTION, embedding_function=None, get_or_create=True

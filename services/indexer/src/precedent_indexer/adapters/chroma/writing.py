@@ -53,7 +53,7 @@ class ChromaTables(ChromaReads):
 
     def set_identity(self, identity: Identity) -> None:
         """Durable when it returns."""
-        with self._doings.doing("write the index's identity"):
+        with self._calls.doing("write the index's identity"):
             collection = self._find(IDENTITY) or self._make(IDENTITY)
             values: Any = {name: getattr(identity, name) for name in Identity.__slots__}
             with self._sending():
@@ -61,12 +61,12 @@ class ChromaTables(ChromaReads):
 
     def create(self, collection: str) -> None:
         """Make a collection; no error when it exists."""
-        with self._doings.doing(f"create collection {collection}"):
+        with self._calls.doing(f"create collection {collection}"):
             self._make(collection)
 
     def write(self, collection: str, writes: Writes) -> None:
         """Durable when it returns; outcomes first, so that a row never shows one that is not kept."""
-        with self._doings.doing(f"write collection {collection}"):
+        with self._calls.doing(f"write collection {collection}"):
             if writes.outcomes:
                 companion = self._make(collection + OUTCOMES_SUFFIX)
                 for part in self._write_parts(list(writes.outcomes.items())):
@@ -102,7 +102,7 @@ class ChromaTables(ChromaReads):
             revised = [event_id for event_id, (row, _) in part if len(row.seqs) > 1]
             # A vector that is moved in place tears its old neighbours out of the graph: removed first, it is added
             # like a new one. A crash between the two is mended when the message comes again.
-            with self._gate.writing() if revised else contextlib.nullcontext():
+            with self._rwlock.writing() if revised else contextlib.nullcontext():
                 if revised:
                     with self._sending():
                         events.delete(ids=revised)
@@ -116,7 +116,7 @@ class ChromaTables(ChromaReads):
 
     def remove(self, collection: str, events: Sequence[str], outcomes: Sequence[str]) -> None:
         """Remove these events and these outcomes; unknown ids are no error."""
-        with self._doings.doing(f"remove from collection {collection}"):
+        with self._calls.doing(f"remove from collection {collection}"):
             for name, ids in ((collection, events), (collection + OUTCOMES_SUFFIX, outcomes)):
                 found = self._find(name)
                 if found is not None:
@@ -127,7 +127,7 @@ class ChromaTables(ChromaReads):
     def remove_before(self, collection: str, seq: int) -> int:
         """Remove every event and outcome below `seq`; how many events."""
         removed = 0
-        with self._doings.doing(f"clear collection {collection}"):
+        with self._calls.doing(f"clear collection {collection}"):
             for name, key in ((collection, "seq"), (collection + OUTCOMES_SUFFIX, "outcome_seq")):
                 found = self._find(name)
                 while found:

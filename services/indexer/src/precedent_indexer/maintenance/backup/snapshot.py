@@ -21,7 +21,7 @@ from precedent_indexer.errors import CommandFailed, IndexBroken, StoreUnavailabl
 from precedent_indexer.index.directory import current_generation
 from precedent_indexer.index.generations import MODEL_FILES, UNFINISHED
 from precedent_indexer.index.vector_file import INHERITED
-from precedent_indexer.ingest.crash_journal import FILE as IN_HAND
+from precedent_indexer.ingest.crash_journal import FILE as CRASH_JOURNAL
 from precedent_indexer.maintenance.backup.files import (
     copy_database,
     copy_file,
@@ -31,7 +31,7 @@ from precedent_indexer.maintenance.backup.files import (
     sync_directory,
 )
 from precedent_indexer.maintenance.backup.manifest import FILES, Manifest, saved_file, versions, write_manifest
-from precedent_indexer.runtime.file_lock import turn
+from precedent_indexer.runtime.file_lock import exclusive_lock
 
 ReportBytes = Callable[[str, int, int], None]
 """Takes the phase, bytes done, and bytes in all."""
@@ -43,7 +43,7 @@ for stalled."""
 _STORE: Final = ".sqlite3"
 _DATABASES: Final = (_STORE, ".sqlite")
 _BESIDE_DATABASES: Final = ("-wal", "-shm", "-journal")
-_LEFT_OUT: Final = frozenset({IN_HAND, UNFINISHED, INHERITED})
+_LEFT_OUT: Final = frozenset({CRASH_JOURNAL, UNFINISHED, INHERITED})
 """Of this very moment of the indexer's work: the copy is at no work."""
 
 
@@ -156,7 +156,7 @@ def _take_generation(generation: Path, copy: Path, report: ReportBytes) -> None:
     try:
         with contextlib.ExitStack() as stack:
             databases: dict[str, sqlite3.Connection] = {}
-            with turn(generation, _PATIENCE_S):
+            with exclusive_lock(generation, _PATIENCE_S):
                 # The store first: vectors of what comes later would stay in the copy after their events are deleted.
                 for name in sorted(filter(_is_database, names), key=_is_ours):
                     databases[name] = stack.enter_context(pinned(generation / name))
