@@ -10,7 +10,7 @@ PAGE = REPOSITORY / "docs" / "security.md"
 SECURITY = REPOSITORY / "tests" / "security"
 TEXT = PAGE.read_text(encoding="utf-8")
 ROWS = [row for row in TEXT.partition("## Threats")[2].partition("## Limits")[0].splitlines() if row.startswith("| ")]
-THREATS = [row for row in ROWS if "---" not in row and not row.startswith("| who | can try")]
+THREATS = [row for row in ROWS if "---" not in row and not row.startswith("| attacker | attack")]
 PROOFS = {row: row.strip("| ").rpartition(" | ")[2] for row in THREATS}
 
 
