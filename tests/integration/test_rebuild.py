@@ -21,7 +21,7 @@ REBUILD_SECONDS = 120.0
 OTHER_MODEL = """
 import json, os, sys
 from pathlib import Path
-from precedent_indexer.embedding.model_files import DEFAULT_MODEL_DIR, ModelFiles
+from precedent_indexer.embedding.model_files import (DEFAULT_MODEL_DIR, ModelFiles)
 target = Path(sys.argv[1])
 target.mkdir()
 ours = ModelFiles.read(DEFAULT_MODEL_DIR)

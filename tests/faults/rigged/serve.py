@@ -27,8 +27,8 @@ from precedent_indexer.adapters.chroma import server as chroma_server
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
 from precedent_indexer.adapters.model.runtime import MiniLmEmbedder
 from precedent_indexer.app import embedded, models
-from precedent_indexer.domain.ports import Identity, Writes
-from precedent_indexer.embedding.model_files import DIMENSIONS, ModelInfo
+from precedent_indexer.domain.index_state import Identity, ModelInfo, Writes
+from precedent_indexer.embedding.model_files import DIMENSIONS
 from precedent_indexer.errors import IndexerError, StoreUnavailable
 from precedent_indexer.observability import logs
 

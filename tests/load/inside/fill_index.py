@@ -24,8 +24,9 @@ from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.dead_letters import JetStreamDeadLetters
 from precedent_indexer.adapters.nats.log import JetStreamLog
 from precedent_indexer.app.models import open_sessions
-from precedent_indexer.domain.ports import LogMessage
-from precedent_indexer.embedding.model_files import DEFAULT_MODEL_DIR, ModelInfo
+from precedent_indexer.domain.index_state import ModelInfo
+from precedent_indexer.domain.messages import LogMessage
+from precedent_indexer.embedding.model_files import DEFAULT_MODEL_DIR
 from precedent_indexer.embedding.scheduler import Embedding
 from precedent_indexer.index.deletion_results import DeletionResults
 from precedent_indexer.index.directory import IndexDirectory

@@ -8,8 +8,8 @@ from fakes.lease import FakeEntry
 from fakes.servers import nats_server
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.lease import LeaseEntry, ensure_bucket
+from precedent_indexer.domain.writers import Claim, Entry
 from precedent_indexer.errors import Outrun
-from precedent_indexer.replicas.lease import Claim, Entry
 from precedent_indexer.settings import Settings
 
 FIRST = Claim(1, "a", 15.0)

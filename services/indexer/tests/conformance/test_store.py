@@ -17,7 +17,8 @@ from precedent_indexer.adapters.chroma.embedded import ChromaStore
 from precedent_indexer.adapters.chroma.server import ChromaServer
 from precedent_indexer.api.filter import compile_filter
 from precedent_indexer.domain import row_digest
-from precedent_indexer.domain.ports import Identity, VectorStore, Where, Writes
+from precedent_indexer.domain.index_state import Identity, Where, Writes
+from precedent_indexer.domain.ports import VectorStore
 from precedent_indexer.domain.row_digest import StoredDigests
 from precedent_indexer.domain.rows import OutcomeRecord, Row
 from precedent_indexer.errors import IndexBroken, StoreUnavailable

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fakes.chaos import CALM, Chaos
 from fakes.deliveries import FakeFeed
-from precedent_indexer.domain.ports import ConsumerState, LogState
+from precedent_indexer.domain.messages import ConsumerState, LogState
 from precedent_indexer.errors import BusUnavailable, StartRefused, StoreUnavailable
 from precedent_indexer.ingest.crash_journal import CrashJournal
 

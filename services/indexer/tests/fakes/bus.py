@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from precedent_indexer.adapters.nats.bus import API_TIMEOUT_S, Bus, PacketHandler
-from precedent_indexer.domain.ports import Packet
+from precedent_indexer.domain.messages import Packet
 from precedent_indexer.errors import BusUnavailable, JetStreamRefused
 
 Answer = object

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 
 from fakes.chaos import CALM, Chaos
+from precedent_indexer.domain.messages import LogMessage, Refusal
 from precedent_indexer.domain.operations import named_event
-from precedent_indexer.domain.ports import LogMessage, Refusal
 from precedent_indexer.errors import BusUnavailable
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from fakes.chaos import CALM, Chaos
 from fakes.log import FakeLog
-from precedent_indexer.domain.ports import ConsumerState, LogMessage
+from precedent_indexer.domain.messages import ConsumerState, LogMessage
 from precedent_indexer.errors import BusUnavailable, ConsumerGone
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakes.workers import InlineWorkers
+from precedent_indexer.domain.index_state import ModelInfo
 from precedent_indexer.domain.ports import Embedder
-from precedent_indexer.embedding.model_files import DIMENSIONS, ModelInfo
+from precedent_indexer.embedding.model_files import DIMENSIONS
 from precedent_indexer.embedding.scheduler import Embedding
 
 _WORD = re.compile(r"\w+")

@@ -14,8 +14,8 @@ from fakes.log import FakeLog
 from fakes.log_model import KILLER, POISON, meaning, replayed, to_erase, unburied
 from fakes.vector_store import FakeStore
 from fakes.workers import InlineWorkers
+from precedent_indexer.domain.index_state import Identity, Vectors
 from precedent_indexer.domain.operations import Delete
-from precedent_indexer.domain.ports import Identity, Vectors
 from precedent_indexer.domain.rows import INDEX_FORMAT, OutcomeRecord, Row
 from precedent_indexer.errors import StoreUnavailable
 from precedent_indexer.index.watermark import Progress

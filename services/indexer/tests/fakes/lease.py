@@ -1,7 +1,7 @@
 """The entry of a lease in memory, and a clock that a test sets."""
 
+from precedent_indexer.domain.writers import Claim
 from precedent_indexer.errors import BusUnavailable, Outrun
-from precedent_indexer.replicas.lease import Claim
 
 
 class Clock:

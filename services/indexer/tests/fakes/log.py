@@ -7,7 +7,7 @@ from typing import Any
 
 from fakes.chaos import CALM, Chaos
 from fakes.making import message
-from precedent_indexer.domain.ports import LogMessage, LogState
+from precedent_indexer.domain.messages import LogMessage, LogState
 from precedent_indexer.errors import BusUnavailable
 from precedent_schemas.codec import encode_log_message
 from precedent_schemas.events import Deletion

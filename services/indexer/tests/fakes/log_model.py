@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 
+from precedent_indexer.domain.messages import LogMessage, Refusal
 from precedent_indexer.domain.operations import Delete, PutEvent, PutOutcome, decode, named_event
-from precedent_indexer.domain.ports import LogMessage, Refusal
 from precedent_indexer.domain.rows import OutcomeRecord, Row
 from precedent_schemas.subjects import collection_of
 

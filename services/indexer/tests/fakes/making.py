@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from precedent_indexer.domain.ports import LogMessage, Vector, Writes
+from precedent_indexer.domain.index_state import Vector, Writes
+from precedent_indexer.domain.messages import LogMessage
 from precedent_indexer.domain.rows import OutcomeRecord, Row
 from precedent_indexer.embedding.model_files import DIMENSIONS
 from precedent_schemas.events import Outcome, StoredEvent, Verdict

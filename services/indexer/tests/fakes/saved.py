@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from precedent_indexer.domain.ports import Identity
+from precedent_indexer.domain.index_state import Identity
 from precedent_indexer.domain.rows import INDEX_FORMAT
 from precedent_indexer.errors import IndexBroken
 from precedent_indexer.index.directory import IndexDirectory

@@ -8,7 +8,7 @@ import numpy as np
 
 from fakes.chaos import CALM, Chaos
 from precedent_indexer.adapters.chroma.health import Symptoms
-from precedent_indexer.domain.ports import Identity, Vector, Vectors, Where, Writes
+from precedent_indexer.domain.index_state import Identity, Vector, Vectors, Where, Writes
 from precedent_indexer.domain.row_digest import StoredDigests, of_event, of_outcome
 from precedent_indexer.domain.rows import OutcomeRecord, Row, row_metadata
 from precedent_indexer.errors import StoreUnavailable

@@ -16,7 +16,7 @@ from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
 from fakes.workers import InlineWorkers
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
-from precedent_indexer.domain.ports import ConsumerState
+from precedent_indexer.domain.messages import ConsumerState
 from precedent_indexer.index.directory import IndexDirectory
 from precedent_indexer.index.generations import Generation, GenerationStore
 from precedent_indexer.index.watermark import Progress

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from precedent_indexer.domain.ports import Where
+from precedent_indexer.domain.index_state import Where
 from precedent_indexer.domain.rows import ANY_ATTRIBUTE, Row, attribute_token, attribute_tokens, ip_halves, milliseconds
 from precedent_schemas.fields import Scalar
 from precedent_schemas.matching import canonical, holds

@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import BaseModel
 
 from precedent_indexer.api.filter import CompiledFilter
-from precedent_indexer.domain.ports import Log, Vector, Vectors, VectorStore
+from precedent_indexer.domain.index_state import ModelInfo, Vector, Vectors
+from precedent_indexer.domain.ports import Log, VectorStore
 from precedent_indexer.domain.rows import Row
-from precedent_indexer.embedding.model_files import ModelInfo
 from precedent_indexer.embedding.scheduler import VectorCache
 from precedent_indexer.errors import QuestionFailed
 from precedent_indexer.index.watermark import Progress

@@ -11,7 +11,7 @@ import structlog
 from pydantic import BaseModel
 
 from precedent_indexer.api.paging import encoded
-from precedent_indexer.domain.ports import Packet, Tally
+from precedent_indexer.domain.messages import Packet, Tally
 from precedent_indexer.errors import ConsumerGone, Fault, QuestionFailed
 from precedent_indexer.observability import tracing
 from precedent_indexer.observability.metrics import Metrics, discard_metrics

@@ -20,6 +20,7 @@ from precedent_indexer.api.search import Answerer
 from precedent_indexer.api.server import QueryServer, Verb
 from precedent_indexer.app.metrics_collector import Observer
 from precedent_indexer.app.models import Models
+from precedent_indexer.domain.ports import Probe
 from precedent_indexer.embedding.scheduler import AbsentModel, Embedding
 from precedent_indexer.errors import StoreUnavailable
 from precedent_indexer.index.deletion_results import DeletionResults
@@ -29,7 +30,7 @@ from precedent_indexer.ingest.applier import Applier
 from precedent_indexer.ingest.checkpoint import Checkpoint
 from precedent_indexer.ingest.supervisor import Ingest
 from precedent_indexer.maintenance.housekeeping import Housekeeping
-from precedent_indexer.maintenance.rebuild import Probe, Rebuilder
+from precedent_indexer.maintenance.rebuild import Rebuilder
 from precedent_indexer.maintenance.verify import Subject, Verifier
 from precedent_indexer.maintenance.watchdog import StoreWatchdog
 from precedent_indexer.observability.metrics import Metrics

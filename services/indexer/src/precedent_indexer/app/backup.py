@@ -9,7 +9,7 @@ from pathlib import Path
 
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
 from precedent_indexer.adapters.chroma.probe_process import probe
-from precedent_indexer.domain.ports import Identity
+from precedent_indexer.domain.index_state import Identity
 from precedent_indexer.embedding.model_files import DEFAULT_MODEL_DIR, ModelError, ModelFiles
 from precedent_indexer.errors import CommandFailed, StartRefused
 from precedent_indexer.index.directory import IndexDirectory

@@ -8,7 +8,7 @@ from precedent_indexer import __version__
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.deliveries import INDEX_UUID_KEY
 from precedent_indexer.api.server import QueryServer
-from precedent_indexer.domain.ports import Packet, Tally
+from precedent_indexer.domain.messages import Packet, Tally
 from precedent_schemas import catalogue
 from precedent_schemas.catalogue import Endpoint
 

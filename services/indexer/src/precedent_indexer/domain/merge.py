@@ -7,8 +7,8 @@ changes nothing.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from precedent_indexer.domain.index_state import Vector, Writes
 from precedent_indexer.domain.operations import PutEvent, PutOutcome
-from precedent_indexer.domain.ports import Vector, Writes
 from precedent_indexer.domain.rows import OutcomeRecord, Row
 
 

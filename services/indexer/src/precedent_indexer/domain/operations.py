@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from precedent_indexer.domain.ports import LogMessage, Refusal
+from precedent_indexer.domain.messages import LogMessage, Refusal
 from precedent_schemas import codec
 from precedent_schemas.events import Deletion, EventBody, Outcome, StoredEvent
 from precedent_schemas.failures import DeadReason, ascii_detail

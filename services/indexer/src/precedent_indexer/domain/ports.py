@@ -1,102 +1,14 @@
 """What the rooms of the indexer need of the outside, and the values that pass between them."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from precedent_indexer.adapters.chroma.health import Symptoms
+from precedent_indexer.domain.index_state import Identity, ModelInfo, Vector, Vectors, Where, Writes
+from precedent_indexer.domain.messages import ConsumerState, LogMessage, LogState, Refusal
 from precedent_indexer.domain.row_digest import StoredDigests
 from precedent_indexer.domain.rows import OutcomeRecord, Row
-from precedent_indexer.embedding.model_files import ModelInfo
 from precedent_schemas.events import Deletion
-from precedent_schemas.failures import DeadReason
-
-Vectors = npt.NDArray[np.float32]
-"""(n, 384), rows of length one."""
-Vector = npt.NDArray[np.float32]
-"""(384,), length one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """One message off the bus."""
-
-    subject: str
-    reply: str
-    data: bytes
-    headers: Mapping[str, str]
-
-
-@dataclass(slots=True)
-class Tally:
-    """Statistics of one endpoint, kept here because its handler returns before the work is done."""
-
-    errors: int = 0
-    last_error: str = ""
-    processing_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """What the store narrows by, in its own words; only `filters` and the store itself make them.
-
-    Attributes:
-        metadata: a clause over the metadata; None for all.
-        contains: a piece of the text; None for all.
-    """
-
-    metadata: Mapping[str, Any] | None = None
-    contains: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LogMessage:
-    """One message of the log.
-
-    Attributes:
-        seq: its stream sequence.
-        stored_at: when the log stored it, UTC.
-        deliveries: how often it was given to this consumer; 1 when it was read from the log directly.
-    """
-
-    seq: int
-    subject: str
-    data: bytes
-    headers: Mapping[str, list[str]]
-    stored_at: datetime
-    deliveries: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class LogState:
-    """The log as the server has it; `created` tells one log from another of the same name."""
-
-    created: str
-    first_seq: int
-    last_seq: int
-    messages: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumerState:
-    """The durable consumer as the server has it.
-
-    Attributes:
-        index_uuid: of the index that it feeds.
-        instance: the process that has claimed it for that index.
-    """
-
-    delivered_seq: int
-    pending: int
-    ack_pending: int
-    redelivered: int
-    index_uuid: str | None
-    instance: str | None
 
 
 class Delivery(Protocol):
@@ -162,14 +74,6 @@ class Log(Protocol):
         """Remove every message on these subjects below `before_seq`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a message of the log is not indexed; `detail` is printable ASCII."""
-
-    reason: DeadReason
-    detail: str
-
-
 class DeadLetters(Protocol):
     """Where refused messages go."""
 
@@ -203,40 +107,19 @@ class Embedder(Protocol):
         """One row for each text, in order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What an index knows of itself.
+class Symptoms(Protocol):
+    """Failures of one store, counted by what was asked of it."""
 
-    Attributes:
-        uuid: its own name; the durable consumer carries it too.
-        stream_created: creation time of the log that it is a view of, as the server writes it.
-        fingerprint: of the model whose vectors it holds.
-        watermark: every message up to this sequence is applied; never ahead of what is stored.
-        index_format: how rows are laid out; another one means a rebuild.
-        mark_seq: a message that was read from the log, 0 where none is known: it tells whether the log is still the
-            one that was read.
-        mark_at: when the log stored that message.
-    """
+    def last(self, times: int, seconds: float) -> bool:
+        """Whether one kind of call has failed at least `times` times in a row, for at least `seconds` seconds."""
 
-    uuid: str
-    stream_created: str
-    fingerprint: str
-    watermark: int
-    index_format: int
-    mark_seq: int = 0
-    mark_at: str = ""
+    @property
+    def disk_is_full(self) -> bool:
+        """Whether the disk was full at the last failure, and no write has succeeded since."""
 
-
-@dataclass(slots=True)
-class Writes:
-    """What one collection is to hold after a batch: applied as a whole, harmless when applied twice."""
-
-    rows: dict[str, tuple[Row, Vector]] = field(default_factory=dict)
-    outcomes: dict[str, OutcomeRecord] = field(default_factory=dict)
-    joined: dict[str, OutcomeRecord | None] = field(default_factory=dict)
-    """Outcomes to be shown, or no longer, with rows that are there already and not in `rows`."""
-    seqs: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """Longer lists of sequences for rows that otherwise stay as they are."""
+    @property
+    def disk_was_full(self) -> bool:
+        """Whether the disk was full and a write has succeeded since: what the store's files hold is uncertain."""
 
 
 class VectorStore(Protocol):
@@ -311,3 +194,43 @@ class VectorStore(Protocol):
 
     def close(self) -> None:
         """Let go of the files."""
+
+
+class Generations(Protocol):
+    """Where the generations of one index are; each has a directory for what lies beside its store."""
+
+    @property
+    def path(self) -> Path:
+        """What holds all of their directories."""
+
+    def renew(self) -> None:
+        """Make what holds them again, where somebody has removed it.
+
+        Raises:
+            StartRefused: it cannot be made.
+        """
+
+    def current(self) -> Path | None:
+        """The generation in use, if there is one."""
+
+    def is_damaged(self) -> bool:
+        """Whether one should be in use, and is not there."""
+
+    def all(self) -> list[Path]:
+        """Every generation that is there, the oldest first."""
+
+    def new(self) -> Path:
+        """A fresh, empty generation; not in use yet."""
+
+    def switch(self, generation: Path) -> None:
+        """Take `generation` into use, in one step that survives a crash at any moment."""
+
+    def drop(self, generation: Path) -> None:
+        """Remove a generation; what cannot be removed now is removed by the next start."""
+
+    def drop_others(self, *keep: Path) -> list[str]:
+        """Remove every generation but those of `keep`; their names."""
+
+
+Probe = Callable[[Path], Awaitable[str | None]]
+"""What is wrong with the generation in this directory; None where nothing is."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from precedent_indexer.domain.ports import Identity
+from precedent_indexer.domain.index_state import Identity
 
 
 class Fence(Protocol):
@@ -80,3 +80,39 @@ class WriterHistory:
     def successor_began(self, token: int) -> int:
         """The watermark that the next writer behind this token began with; 0 where nobody knows any more."""
         return next((one.since for one in self.terms if one.token > token), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the entry says.
+
+    Attributes:
+        token: of the holder, or of the last one.
+        holder: name of the process that has the lease; empty where it was given back.
+        ttl_s: its life in seconds, as the holder counts it.
+        index: uuid of the index that is written; None where none was made yet.
+    """
+
+    token: int
+    holder: str
+    ttl_s: float
+    index: str | None = None
+
+
+class Entry(Protocol):
+    """Where the claim is kept."""
+
+    async def read(self) -> tuple[Claim | None, int]:
+        """The claim, and its revision; None where there is none.
+
+        Raises:
+            BusUnavailable: it cannot be read.
+        """
+
+    async def put(self, claim: Claim, revision: int) -> int:
+        """Replace the claim of this revision; the new revision.
+
+        Raises:
+            Outrun: another is there by now.
+            BusUnavailable: no answer; it may be there nevertheless.
+        """

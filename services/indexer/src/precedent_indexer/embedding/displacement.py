@@ -9,7 +9,7 @@ import hashlib
 
 import numpy as np
 
-from precedent_indexer.domain.ports import Vector
+from precedent_indexer.domain.index_state import Vector
 
 STEP = 1e-3
 """Length of the step; the cosine between a vector and its displaced one differs from 1 by 5e-7."""

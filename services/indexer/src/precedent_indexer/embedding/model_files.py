@@ -32,23 +32,6 @@ class ModelError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """Which model made a vector.
-
-    Attributes:
-        name: The published name.
-        fingerprint: Equal exactly when the same text gets the same vector, whatever machine or runtime computes it.
-        dimensions: Length of a vector.
-        runtime: What computes it here, for people to read; no part of the identity.
-    """
-
-    name: str
-    fingerprint: str
-    dimensions: int
-    runtime: str
-
-
-@dataclass(frozen=True, slots=True)
 class ModelFiles:
     """A built model: a directory with the graph, the tokenizer and a manifest of their hashes.
 

@@ -14,8 +14,9 @@ from typing import Final
 
 import numpy as np
 
-from precedent_indexer.domain.ports import Embedder, Vector
-from precedent_indexer.embedding.model_files import DIMENSIONS, NAME, ModelInfo
+from precedent_indexer.domain.index_state import ModelInfo, Vector
+from precedent_indexer.domain.ports import Embedder
+from precedent_indexer.embedding.model_files import DIMENSIONS, NAME
 from precedent_indexer.errors import QuestionFailed
 from precedent_indexer.observability.metrics import Metrics, discard_metrics
 from precedent_indexer.runtime.priority import QUESTIONS

@@ -8,7 +8,7 @@ import fcntl
 import os
 import shutil
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -18,42 +18,6 @@ log = structlog.get_logger(__name__)
 
 _CURRENT: Final = "CURRENT"
 _PREFIX: Final = "generation-"
-
-
-class Generations(Protocol):
-    """Where the generations of one index are; each has a directory for what lies beside its store."""
-
-    @property
-    def path(self) -> Path:
-        """What holds all of their directories."""
-
-    def renew(self) -> None:
-        """Make what holds them again, where somebody has removed it.
-
-        Raises:
-            StartRefused: it cannot be made.
-        """
-
-    def current(self) -> Path | None:
-        """The generation in use, if there is one."""
-
-    def is_damaged(self) -> bool:
-        """Whether one should be in use, and is not there."""
-
-    def all(self) -> list[Path]:
-        """Every generation that is there, the oldest first."""
-
-    def new(self) -> Path:
-        """A fresh, empty generation; not in use yet."""
-
-    def switch(self, generation: Path) -> None:
-        """Take `generation` into use, in one step that survives a crash at any moment."""
-
-    def drop(self, generation: Path) -> None:
-        """Remove a generation; what cannot be removed now is removed by the next start."""
-
-    def drop_others(self, *keep: Path) -> list[str]:
-        """Remove every generation but those of `keep`; their names."""
 
 
 class IndexDirectory:

@@ -14,12 +14,13 @@ from typing import Final
 
 import structlog
 
-from precedent_indexer.domain.ports import Identity, LogState, VectorStore
+from precedent_indexer.domain.index_state import Identity, ModelInfo
+from precedent_indexer.domain.messages import LogState
+from precedent_indexer.domain.ports import Generations, VectorStore
 from precedent_indexer.domain.rows import INDEX_FORMAT, READABLE_FORMATS
-from precedent_indexer.embedding.model_files import ModelInfo
 from precedent_indexer.errors import IndexBroken, StoreUnavailable
 from precedent_indexer.index.deleted_text import DeletedTextMarker
-from precedent_indexer.index.directory import Generations, carry_files, is_still
+from precedent_indexer.index.directory import carry_files, is_still
 from precedent_indexer.index.vector_file import VectorFile, inherit, open_vectors
 from precedent_schemas.subjects import STANDING_COLLECTIONS
 

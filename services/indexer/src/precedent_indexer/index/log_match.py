@@ -6,7 +6,9 @@ Its creation and its length alone do not tell; what it holds at the mark of the 
 from dataclasses import replace
 from datetime import datetime
 
-from precedent_indexer.domain.ports import Identity, Log, LogState
+from precedent_indexer.domain.index_state import Identity
+from precedent_indexer.domain.messages import LogState
+from precedent_indexer.domain.ports import Log
 
 
 async def marked(identity: Identity, source: Log, seq: int) -> Identity:

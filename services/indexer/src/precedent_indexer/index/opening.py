@@ -2,7 +2,8 @@
 
 import structlog
 
-from precedent_indexer.domain.ports import Log, LogState
+from precedent_indexer.domain.messages import LogState
+from precedent_indexer.domain.ports import Log
 from precedent_indexer.index.generations import Generation, GenerationStore
 from precedent_indexer.index.log_match import put_back, rewritten
 

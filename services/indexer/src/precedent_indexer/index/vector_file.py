@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import structlog
 
-from precedent_indexer.domain.ports import Vector
+from precedent_indexer.domain.index_state import Vector
 
 log = structlog.get_logger(__name__)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from typing import Final
 
-from precedent_indexer.domain.ports import Refusal
+from precedent_indexer.domain.messages import Refusal
 
 _REMEMBERED_REFUSALS: Final = 10_000
 

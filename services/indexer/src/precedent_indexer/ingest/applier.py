@@ -11,17 +11,11 @@ from typing import Final
 
 import structlog
 
+from precedent_indexer.domain.index_state import Vector, Writes
 from precedent_indexer.domain.merge import fold, is_news
+from precedent_indexer.domain.messages import LogMessage, Refusal
 from precedent_indexer.domain.operations import Delete, Operation, PutEvent, PutOutcome, decode
-from precedent_indexer.domain.ports import (
-    DeadLetters,
-    Log,
-    LogMessage,
-    Refusal,
-    Vector,
-    VectorStore,
-    Writes,
-)
+from precedent_indexer.domain.ports import DeadLetters, Log, VectorStore
 from precedent_indexer.embedding.displacement import displace
 from precedent_indexer.embedding.scheduler import Embedding
 from precedent_indexer.errors import BusUnavailable, ModelUnavailable

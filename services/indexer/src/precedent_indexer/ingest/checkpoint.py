@@ -2,7 +2,9 @@
 
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.streams import create_consumer, ensure_consumer
-from precedent_indexer.domain.ports import ConsumerState, Identity, Log, LogState
+from precedent_indexer.domain.index_state import Identity
+from precedent_indexer.domain.messages import ConsumerState, LogState
+from precedent_indexer.domain.ports import Log
 from precedent_indexer.errors import Fault, StartRefused
 from precedent_indexer.index.generations import Generation, misfit, with_watermark
 from precedent_indexer.index.log_match import marked, rewritten

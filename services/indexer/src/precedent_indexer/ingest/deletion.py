@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from precedent_indexer.domain.index_state import Writes
 from precedent_indexer.domain.operations import Delete
-from precedent_indexer.domain.ports import DeadLetters, Log, VectorStore, Writes
+from precedent_indexer.domain.ports import DeadLetters, Log, VectorStore
 from precedent_indexer.domain.rows import OutcomeRecord
 from precedent_indexer.embedding.scheduler import Embedding
 from precedent_indexer.index.deleted_text import DeletedTextMarker

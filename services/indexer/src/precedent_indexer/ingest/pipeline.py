@@ -19,7 +19,8 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from precedent_indexer.domain.ports import ConsumerState, Deliveries, Delivery, Log, LogMessage, LogState, Refusal
+from precedent_indexer.domain.messages import ConsumerState, LogMessage, LogState, Refusal
+from precedent_indexer.domain.ports import Deliveries, Delivery, Log
 from precedent_indexer.errors import ConsumerGone, Fault, StartRefused
 from precedent_indexer.index.liveness import Liveness
 from precedent_indexer.index.watermark import Progress

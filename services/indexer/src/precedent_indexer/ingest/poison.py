@@ -10,8 +10,10 @@ from typing import Final
 
 import structlog
 
+from precedent_indexer.domain.index_state import Writes
+from precedent_indexer.domain.messages import Refusal
 from precedent_indexer.domain.operations import Operation
-from precedent_indexer.domain.ports import Refusal, VectorStore, Writes
+from precedent_indexer.domain.ports import VectorStore
 from precedent_indexer.errors import BusUnavailable, StoreUnavailable
 from precedent_indexer.runtime.threads import Workers
 from precedent_schemas.failures import DeadReason

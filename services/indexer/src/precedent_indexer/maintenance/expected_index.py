@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from precedent_indexer.domain.messages import LogMessage, Refusal
 from precedent_indexer.domain.operations import Delete, PutEvent, PutOutcome, decode
-from precedent_indexer.domain.ports import LogMessage, Refusal
 from precedent_indexer.domain.row_digest import RowDigest, StoredDigests, of_event, of_outcome
 from precedent_indexer.domain.rows import OutcomeRecord, Row
 

@@ -10,12 +10,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final, Protocol
 
 import structlog
 
-from precedent_indexer.domain.ports import DeadLetters, Log, LogMessage, Refusal
+from precedent_indexer.domain.messages import LogMessage, Refusal
+from precedent_indexer.domain.ports import DeadLetters, Log, Probe
 from precedent_indexer.errors import BusUnavailable, Fault, JobFailed, StoreUnavailable
 from precedent_indexer.index.generations import Generation, GenerationStore, with_watermark
 from precedent_indexer.index.watermark import Progress
@@ -36,9 +36,6 @@ _SMALL: Final = 512
 _SAVE_EVERY_S: Final = 1.0
 _FIRST_BACKOFF_S: Final = 0.2
 _LAST_BACKOFF_S: Final = 10.0
-
-Probe = Callable[[Path], Awaitable[str | None]]
-"""What is wrong with the generation in this directory; None where nothing is."""
 
 
 class Service(Protocol):

@@ -4,7 +4,8 @@ from typing import Final
 
 import structlog
 
-from precedent_indexer.domain.ports import VectorStore, Writes
+from precedent_indexer.domain.index_state import Writes
+from precedent_indexer.domain.ports import VectorStore
 from precedent_indexer.index.vector_file import VectorFile
 from precedent_indexer.runtime.threads import Workers
 

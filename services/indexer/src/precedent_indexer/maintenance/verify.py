@@ -13,7 +13,8 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from precedent_indexer.domain.ports import Log, LogMessage, Refusal, VectorStore
+from precedent_indexer.domain.messages import LogMessage, Refusal
+from precedent_indexer.domain.ports import Log, VectorStore
 from precedent_indexer.domain.row_digest import StoredDigests
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.applier import Applier

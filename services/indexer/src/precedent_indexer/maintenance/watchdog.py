@@ -11,11 +11,10 @@ from typing import Final, Protocol
 
 import structlog
 
-from precedent_indexer.domain.ports import Log
+from precedent_indexer.domain.ports import Log, Probe
 from precedent_indexer.errors import Fault, IndexBroken
 from precedent_indexer.index.generations import Generation, GenerationStore
 from precedent_indexer.index.watermark import Progress
-from precedent_indexer.maintenance.rebuild import Probe
 from precedent_indexer.runtime.threads import Workers
 
 log = structlog.get_logger(__name__)

@@ -16,7 +16,7 @@ from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from precedent_indexer import __version__
-from precedent_indexer.domain.ports import LogMessage, Packet, Refusal
+from precedent_indexer.domain.messages import LogMessage, Packet, Refusal
 from precedent_indexer.errors import QuestionFailed
 from precedent_schemas.catalogue import Endpoint
 from precedent_schemas.subjects import CONSUMER, MSG_ID_HEADER, TRACE_HEADERS, collection_of, log_subject_template

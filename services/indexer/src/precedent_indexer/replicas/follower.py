@@ -11,14 +11,15 @@ from precedent_indexer.api.listing import Lister
 from precedent_indexer.api.recurrence import Recurrence
 from precedent_indexer.api.search import Answerer
 from precedent_indexer.api.server import Verb
-from precedent_indexer.domain.ports import DeadLetters, Deliveries, Identity, Log, Refusal, VectorStore
+from precedent_indexer.domain.index_state import Identity
+from precedent_indexer.domain.messages import Refusal
+from precedent_indexer.domain.ports import DeadLetters, Deliveries, Log, VectorStore
 from precedent_indexer.domain.rows import READABLE_FORMATS
-from precedent_indexer.domain.writers import WriterHistory
+from precedent_indexer.domain.writers import Claim, WriterHistory
 from precedent_indexer.embedding.scheduler import AbsentModel, Embedding
 from precedent_indexer.index.liveness import Liveness
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.replicas.forwarding import Client, forwarded
-from precedent_indexer.replicas.lease import Claim
 from precedent_indexer.runtime.jobs import Jobs
 from precedent_indexer.runtime.threads import Workers
 from precedent_schemas import catalogue

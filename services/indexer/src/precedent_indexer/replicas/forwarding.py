@@ -6,9 +6,9 @@ from typing import Any, Final, Protocol
 from pydantic import BaseModel
 
 from precedent_indexer.api.server import QueryServer, Verb
-from precedent_indexer.domain.ports import Packet, Tally
+from precedent_indexer.domain.messages import Packet, Tally
+from precedent_indexer.domain.writers import Claim
 from precedent_indexer.errors import QuestionFailed
-from precedent_indexer.replicas.lease import Claim
 from precedent_schemas import catalogue, codec
 from precedent_schemas.catalogue import Endpoint
 from precedent_schemas.failures import ErrorBody, ErrorReason

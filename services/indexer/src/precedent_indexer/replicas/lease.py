@@ -8,11 +8,12 @@ from before it asked for the last renewal, and stops a margin earlier. Each that
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from dataclasses import replace
+from typing import Final
 
 import structlog
 
+from precedent_indexer.domain.writers import Claim, Entry
 from precedent_indexer.errors import BusUnavailable, LeaseLost, Outrun, StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -23,42 +24,6 @@ _RETRY_SHARE: Final = 1 / 10
 """Of its life, after which a renewal that got no answer is tried again."""
 _MARGIN_SHARE: Final = 1 / 10
 """Of its life, that its holder gives away at the end: clocks do not run equally fast."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What the entry says.
-
-    Attributes:
-        token: of the holder, or of the last one.
-        holder: name of the process that has the lease; empty where it was given back.
-        ttl_s: its life in seconds, as the holder counts it.
-        index: uuid of the index that is written; None where none was made yet.
-    """
-
-    token: int
-    holder: str
-    ttl_s: float
-    index: str | None = None
-
-
-class Entry(Protocol):
-    """Where the claim is kept."""
-
-    async def read(self) -> tuple[Claim | None, int]:
-        """The claim, and its revision; None where there is none.
-
-        Raises:
-            BusUnavailable: it cannot be read.
-        """
-
-    async def put(self, claim: Claim, revision: int) -> int:
-        """Replace the claim of this revision; the new revision.
-
-        Raises:
-            Outrun: another is there by now.
-            BusUnavailable: no answer; it may be there nevertheless.
-        """
 
 
 def elapsed_s() -> float:

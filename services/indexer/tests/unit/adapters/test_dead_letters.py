@@ -9,7 +9,7 @@ from typing import Any
 from fakes.bus import FakeBus
 from fakes.making import message
 from precedent_indexer.adapters.nats.dead_letters import JetStreamDeadLetters
-from precedent_indexer.domain.ports import Packet, Refusal
+from precedent_indexer.domain.messages import Packet, Refusal
 from precedent_schemas.failures import DeadReason
 
 NO = Refusal(DeadReason.INVALID, "severity: too high")

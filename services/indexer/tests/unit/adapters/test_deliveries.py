@@ -10,7 +10,7 @@ import pytest
 from fakes.bus import FakeBus, refused
 from precedent_indexer.adapters.nats import deliveries as pull_feed
 from precedent_indexer.adapters.nats.deliveries import PullFeed
-from precedent_indexer.domain.ports import Packet
+from precedent_indexer.domain.messages import Packet
 from precedent_indexer.errors import ConsumerGone, JetStreamRefused
 
 INBOX = "_INBOX.fake"

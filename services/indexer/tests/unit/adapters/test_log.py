@@ -9,7 +9,7 @@ import pytest
 from fakes.bus import FakeBus, refused
 from precedent_indexer.adapters.nats import log as jetstream_log
 from precedent_indexer.adapters.nats.log import JetStreamLog
-from precedent_indexer.domain.ports import LogState, Packet
+from precedent_indexer.domain.messages import LogState, Packet
 from precedent_indexer.errors import BusUnavailable, Fault, JetStreamRefused
 from precedent_schemas.events import Deletion
 

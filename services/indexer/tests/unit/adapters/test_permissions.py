@@ -6,7 +6,7 @@ import pytest
 
 from fakes.bus import FakeBus
 from precedent_indexer.adapters.nats.permissions import SHARED, check_permissions, denied
-from precedent_indexer.domain.ports import Packet
+from precedent_indexer.domain.messages import Packet
 from precedent_indexer.errors import BusUnavailable, StartRefused
 
 WHO = "$SYS.REQ.USER.INFO"

@@ -14,9 +14,9 @@ from precedent_indexer.adapters.chroma import shared_generations
 from precedent_indexer.adapters.chroma.probe import probe_server
 from precedent_indexer.adapters.chroma.server import ChromaServer, ServedStore
 from precedent_indexer.adapters.chroma.shared_generations import SharedGenerations
-from precedent_indexer.domain.ports import Identity, LogState
+from precedent_indexer.domain.index_state import Identity, ModelInfo
+from precedent_indexer.domain.messages import LogState
 from precedent_indexer.domain.writers import WriterTerm
-from precedent_indexer.embedding.model_files import ModelInfo
 from precedent_indexer.errors import StartRefused, StoreUnavailable
 from precedent_indexer.index.generations import GenerationStore
 from precedent_indexer.settings import Settings

@@ -13,7 +13,7 @@ from fakes.workers import InlineWorkers
 from precedent_indexer.api import delete as removing
 from precedent_indexer.api.delete import Remover
 from precedent_indexer.api.index_view import IndexView
-from precedent_indexer.domain.ports import Refusal
+from precedent_indexer.domain.messages import Refusal
 from precedent_indexer.errors import QuestionFailed
 from precedent_schemas.events import Deletion
 from precedent_schemas.failures import DeadReason

@@ -14,7 +14,8 @@ from fakes.workers import InlineWorkers
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
 from precedent_indexer.api.filter import compile_filter
 from precedent_indexer.api.index_view import IndexView, find_nearest
-from precedent_indexer.domain.ports import Refusal, Vector, Writes
+from precedent_indexer.domain.index_state import Vector, Writes
+from precedent_indexer.domain.messages import Refusal
 from precedent_indexer.domain.rows import Row
 from precedent_indexer.embedding.displacement import displace
 from precedent_indexer.errors import QuestionFailed

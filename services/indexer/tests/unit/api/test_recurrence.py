@@ -13,7 +13,7 @@ from fakes.workers import InlineWorkers
 from precedent_indexer.api import recurrence as recurring
 from precedent_indexer.api.index_view import IndexView
 from precedent_indexer.api.recurrence import Recurrence
-from precedent_indexer.domain.ports import Writes
+from precedent_indexer.domain.index_state import Writes
 from precedent_indexer.index.watermark import Progress
 from precedent_schemas.answers import RecurrenceReply
 from precedent_schemas.questions import RecurrenceRequest

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from fakes.making import event, outcome
 from precedent_indexer.api import server
 from precedent_indexer.api.server import QueryServer, Verb
-from precedent_indexer.domain.ports import Packet, Tally
+from precedent_indexer.domain.messages import Packet, Tally
 from precedent_indexer.errors import QuestionFailed, StoreUnavailable
 from precedent_indexer.runtime.priority import QueryPriority
 from precedent_schemas import answers, catalogue, codec

@@ -9,7 +9,7 @@ import pytest
 from fakes.bus import FakeBus
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.cli import health
-from precedent_indexer.domain.ports import Packet
+from precedent_indexer.domain.messages import Packet
 from precedent_indexer.errors import BusUnavailable, NotPermitted, StartDenied, StartRefused
 from precedent_indexer.settings import Settings
 from precedent_schemas import answers, catalogue, codec

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from precedent_indexer.cli.import_chroma.convert import Choices, OldItem
 from precedent_indexer.cli.import_chroma.run import ALREADY, CLEARED, DELETED, Import, Report, Rules
-from precedent_indexer.domain.ports import LogMessage
+from precedent_indexer.domain.messages import LogMessage
 from precedent_indexer.errors import BusUnavailable, ImportFailed, JetStreamRefused, NotPermitted
 from precedent_schemas.codec import decode_event, encode_log_message
 from precedent_schemas.events import Deletion, EventBody

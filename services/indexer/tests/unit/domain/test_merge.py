@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from fakes.making import event, outcome, unit
 from fakes.vector_store import FakeStore
+from precedent_indexer.domain.index_state import Writes
 from precedent_indexer.domain.merge import fold
 from precedent_indexer.domain.operations import PutEvent, PutOutcome
-from precedent_indexer.domain.ports import Writes
 from precedent_indexer.domain.rows import OutcomeRecord, Row
 from precedent_schemas.events import Verdict
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes.making import message
+from precedent_indexer.domain.messages import Refusal
 from precedent_indexer.domain.operations import Delete, PutEvent, PutOutcome, decode
-from precedent_indexer.domain.ports import Refusal
 from precedent_schemas.events import Verdict
 from precedent_schemas.failures import DeadReason
 

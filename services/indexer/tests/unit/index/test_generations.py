@@ -12,8 +12,9 @@ import pytest
 from fakes.making import row, unit, writes_of
 from fakes.vector_store import FakeStore
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
-from precedent_indexer.domain.ports import Identity, LogState, VectorStore
-from precedent_indexer.embedding.model_files import ModelInfo
+from precedent_indexer.domain.index_state import Identity, ModelInfo
+from precedent_indexer.domain.messages import LogState
+from precedent_indexer.domain.ports import VectorStore
 from precedent_indexer.errors import IndexBroken
 from precedent_indexer.index.directory import IndexDirectory
 from precedent_indexer.index.generations import Generation, GenerationStore, with_watermark

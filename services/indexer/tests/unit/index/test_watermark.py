@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from precedent_indexer.domain.ports import Refusal
+from precedent_indexer.domain.messages import Refusal
 from precedent_indexer.index import watermark as module
 from precedent_indexer.index.watermark import Progress
 from precedent_schemas.failures import DeadReason

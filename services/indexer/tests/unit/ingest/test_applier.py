@@ -11,8 +11,9 @@ from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
 from fakes.vector_store import FakeStore
 from fakes.workers import InlineWorkers
+from precedent_indexer.domain.index_state import Identity, Vectors, Writes
+from precedent_indexer.domain.messages import LogMessage, Refusal
 from precedent_indexer.domain.operations import Operation, decode
-from precedent_indexer.domain.ports import Identity, LogMessage, Refusal, Vectors, Writes
 from precedent_indexer.domain.rows import INDEX_FORMAT
 from precedent_indexer.errors import ModelUnavailable, StoreUnavailable
 from precedent_indexer.ingest import applier as applying

@@ -9,7 +9,7 @@ import pytest
 from fakes.bus import FakeBus
 from fakes.chaos import Chaos
 from fakes.service import FakeService
-from precedent_indexer.domain.ports import ConsumerState
+from precedent_indexer.domain.messages import ConsumerState
 from precedent_indexer.errors import StartRefused
 from precedent_indexer.index.log_match import began_at, put_back, rewritten
 from precedent_indexer.ingest.checkpoint import Checkpoint

@@ -8,7 +8,7 @@ import pytest
 from fakes.deliveries import FakeDelivery
 from fakes.indexer import FakeIndexer
 from fakes.waiting import until
-from precedent_indexer.domain.ports import ConsumerState
+from precedent_indexer.domain.messages import ConsumerState
 from precedent_indexer.errors import StartRefused
 from precedent_indexer.ingest import pipeline, supervisor
 from precedent_schemas.events import Deletion

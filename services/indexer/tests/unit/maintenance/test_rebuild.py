@@ -13,7 +13,8 @@ from fakes.embedder import FakeEmbedder
 from fakes.log_model import replayed
 from fakes.service import FakeService
 from fakes.vector_store import FakeStore
-from precedent_indexer.domain.ports import Refusal, Vectors
+from precedent_indexer.domain.index_state import Vectors
+from precedent_indexer.domain.messages import Refusal
 from precedent_indexer.errors import BusUnavailable, JobFailed, ModelUnavailable, StoreUnavailable
 from precedent_indexer.index.generations import with_watermark
 from precedent_indexer.ingest.crash_journal import ENDED_TWICE, FILE, CrashJournal

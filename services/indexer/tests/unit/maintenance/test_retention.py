@@ -8,7 +8,8 @@ from fakes.making import decided, row, unit
 from fakes.vector_store import FakeStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
-from precedent_indexer.domain.ports import VectorStore, Writes
+from precedent_indexer.domain.index_state import Writes
+from precedent_indexer.domain.ports import VectorStore
 from precedent_indexer.index.vector_file import open_vectors
 from precedent_indexer.maintenance import retention
 from precedent_indexer.maintenance.retention import expire

@@ -13,7 +13,7 @@ from fakes.log import FakeLog
 from fakes.making import decided, row, writes_of
 from fakes.vector_store import FakeStore
 from fakes.workers import InlineWorkers
-from precedent_indexer.domain.ports import Writes
+from precedent_indexer.domain.index_state import Writes
 from precedent_indexer.errors import StoreUnavailable
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.applier import Applier

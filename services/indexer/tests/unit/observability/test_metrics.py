@@ -17,7 +17,7 @@ from fakes.service import FakeService
 from fakes.waiting import until
 from fakes.workers import InlineWorkers
 from precedent_indexer.api.server import QueryServer
-from precedent_indexer.domain.ports import Packet, Tally
+from precedent_indexer.domain.messages import Packet, Tally
 from precedent_indexer.embedding.scheduler import Embedding
 from precedent_indexer.errors import StartRefused
 from precedent_indexer.ingest import supervisor

@@ -18,7 +18,7 @@ from fakes.log_model import POISON
 from fakes.making import message
 from fakes.waiting import until
 from precedent_indexer.adapters.chroma.embedded import open_client
-from precedent_indexer.domain.ports import Packet
+from precedent_indexer.domain.messages import Packet
 from precedent_indexer.errors import BusUnavailable, QuestionFailed
 from precedent_indexer.ingest import supervisor
 from precedent_indexer.observability import tracing

@@ -12,13 +12,13 @@ from fakes.log import FakeLog
 from fakes.making import message, row, writes_of
 from fakes.vector_store import FakeStore
 from fakes.workers import InlineWorkers
-from precedent_indexer.domain.ports import Identity, Packet, Refusal
+from precedent_indexer.domain.index_state import Identity
+from precedent_indexer.domain.messages import Packet, Refusal
 from precedent_indexer.domain.rows import INDEX_FORMAT
-from precedent_indexer.domain.writers import WriterHistory, WriterTerm
+from precedent_indexer.domain.writers import Claim, WriterHistory, WriterTerm
 from precedent_indexer.errors import QuestionFailed
 from precedent_indexer.replicas.follower import Follower
 from precedent_indexer.replicas.forwarding import forwarded, take_forwarded, writers_subject
-from precedent_indexer.replicas.lease import Claim
 from precedent_schemas import answers, catalogue, codec
 from precedent_schemas.failures import DeadReason, ErrorBody, ErrorDetail, ErrorReason, FieldProblem
 from precedent_schemas.questions import DeleteRequest, GetRequest, StatsRequest

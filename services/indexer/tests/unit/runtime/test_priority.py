@@ -5,7 +5,7 @@ import threading
 
 from fakes.making import event
 from precedent_indexer.api.server import QueryServer
-from precedent_indexer.domain.ports import Packet, Tally
+from precedent_indexer.domain.messages import Packet, Tally
 from precedent_indexer.runtime.priority import QUESTIONS, QueryPriority
 from precedent_schemas import answers, catalogue
 

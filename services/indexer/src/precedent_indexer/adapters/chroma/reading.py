@@ -18,7 +18,7 @@ from chromadb.errors import NotFoundError
 from precedent_indexer.adapters.chroma.faults import StoreCalls
 from precedent_indexer.adapters.chroma.health import Symptoms
 from precedent_indexer.adapters.chroma.row_digest import read_digests
-from precedent_indexer.domain.ports import Identity, Vector, Vectors, Where
+from precedent_indexer.domain.index_state import Identity, Vector, Vectors, Where
 from precedent_indexer.domain.row_digest import StoredDigests
 from precedent_indexer.domain.rows import OutcomeRecord, Row, read_outcome, read_row
 from precedent_indexer.runtime.rwlock import ReadWriteLock

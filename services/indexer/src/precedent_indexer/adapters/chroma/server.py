@@ -18,7 +18,7 @@ from precedent_indexer.adapters.chroma.faults import StoreCalls
 from precedent_indexer.adapters.chroma.reading import READ_ROWS, collection_names, narrowed, parts
 from precedent_indexer.adapters.chroma.writer_registry import WriterRegistry
 from precedent_indexer.adapters.chroma.writing import ChromaTables
-from precedent_indexer.domain.ports import Identity, Vectors, Where
+from precedent_indexer.domain.index_state import Identity, Vectors, Where
 from precedent_indexer.domain.rows import Row
 from precedent_indexer.domain.writers import Fence
 from precedent_indexer.errors import StartRefused, StoreUnavailable

@@ -15,7 +15,7 @@ from chromadb.errors import NotFoundError
 
 from precedent_indexer.adapters.chroma.faults import StoreCalls
 from precedent_indexer.adapters.chroma.writing import points
-from precedent_indexer.domain.ports import Identity
+from precedent_indexer.domain.index_state import Identity
 from precedent_indexer.domain.writers import WriterHistory, WriterTerm
 
 COLLECTION: Final = "precedent.books"

@@ -9,7 +9,7 @@ import numpy as np
 from chromadb.api.models.Collection import Collection
 
 from precedent_indexer.adapters.chroma.reading import IDENTITY, OUTCOMES_SUFFIX, ChromaReads, narrowed, parts
-from precedent_indexer.domain.ports import Identity, Where, Writes
+from precedent_indexer.domain.index_state import Identity, Where, Writes
 from precedent_indexer.domain.rows import (
     Metadata,
     joined_metadata,

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from precedent_indexer.embedding.model_files import DIMENSIONS, MAX_TOKENS, NAME, ModelError, ModelFiles, ModelInfo
+from precedent_indexer.domain.index_state import ModelInfo
+from precedent_indexer.embedding.model_files import DIMENSIONS, MAX_TOKENS, NAME, ModelError, ModelFiles
 
 BATCH_TOKENS = 512
 """Padded tokens computed at once: what cost least CPU time for a text, since the working set stays in the caches."""

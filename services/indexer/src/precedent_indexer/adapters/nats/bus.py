@@ -25,7 +25,7 @@ from precedent_indexer import __version__
 from precedent_indexer.adapters.nats.client import TolerantClient
 from precedent_indexer.adapters.nats.connect import Admission, cannot_be_heard
 from precedent_indexer.adapters.nats.denials import Denials
-from precedent_indexer.domain.ports import Packet, Tally
+from precedent_indexer.domain.messages import Packet, Tally
 from precedent_indexer.errors import BusUnavailable, JetStreamRefused, NotPermitted
 from precedent_indexer.settings import Settings
 from precedent_schemas.catalogue import Endpoint

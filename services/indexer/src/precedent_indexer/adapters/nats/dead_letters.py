@@ -13,8 +13,8 @@ from typing import Final
 
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.log import next_message, parse_time, read_stream
+from precedent_indexer.domain.messages import LogMessage, Refusal
 from precedent_indexer.domain.operations import named_event
-from precedent_indexer.domain.ports import LogMessage, Refusal
 from precedent_indexer.errors import DeadLettersRefused, JetStreamRefused
 from precedent_schemas import subjects
 from precedent_schemas.codec import dump

@@ -15,7 +15,7 @@ from typing import Final
 
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.log import message_headers
-from precedent_indexer.domain.ports import ConsumerState, LogMessage, Packet
+from precedent_indexer.domain.messages import ConsumerState, LogMessage, Packet
 from precedent_indexer.errors import ConsumerGone, JetStreamRefused
 from precedent_schemas.subjects import CONSUMER, EVENTS_STREAM
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 import structlog
 
 from precedent_indexer.adapters.nats.bus import Bus
+from precedent_indexer.domain.writers import Claim
 from precedent_indexer.errors import JetStreamRefused, NotPermitted, Outrun, StartRefused
-from precedent_indexer.replicas.lease import Claim
 from precedent_schemas.limits import LEASES_BYTES
 from precedent_schemas.subjects import LEASE_SUBJECT, LEASES_BUCKET, LEASES_STREAM
 

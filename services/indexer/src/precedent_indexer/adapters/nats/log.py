@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from precedent_indexer.adapters.nats.bus import Bus
-from precedent_indexer.domain.ports import LogMessage, LogState, Packet
+from precedent_indexer.domain.messages import LogMessage, LogState, Packet
 from precedent_indexer.errors import BusUnavailable, JetStreamRefused
 from precedent_indexer.observability import tracing
 from precedent_schemas import subjects

@@ -15,8 +15,8 @@ from typing import Final, Protocol
 import structlog
 
 from precedent_indexer.cli.import_chroma.convert import Choices, Converted, NotConvertible, OldItem, convert, event_id
+from precedent_indexer.domain.messages import LogMessage
 from precedent_indexer.domain.operations import Delete, PutEvent, decode
-from precedent_indexer.domain.ports import LogMessage
 from precedent_indexer.errors import BusUnavailable, ImportFailed, JetStreamRefused, NotPermitted
 
 log = structlog.get_logger(__name__)

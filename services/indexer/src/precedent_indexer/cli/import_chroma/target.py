@@ -10,7 +10,7 @@ from typing import Final
 
 from precedent_indexer.adapters.nats.bus import API_TIMEOUT_S, Bus
 from precedent_indexer.adapters.nats.log import JetStreamLog, message_headers
-from precedent_indexer.domain.ports import LogMessage, Packet
+from precedent_indexer.domain.messages import LogMessage, Packet
 from precedent_indexer.errors import BusUnavailable, ImportFailed, JetStreamRefused
 from precedent_schemas import catalogue, codec
 from precedent_schemas.answers import GetReply

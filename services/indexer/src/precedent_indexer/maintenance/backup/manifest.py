@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from precedent_indexer import __version__
-from precedent_indexer.domain.ports import Identity
+from precedent_indexer.domain.index_state import Identity
 from precedent_indexer.errors import CommandFailed
 from precedent_indexer.maintenance.backup.files import seal
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from precedent_indexer.domain.ports import Identity
+from precedent_indexer.domain.index_state import Identity
 from precedent_indexer.errors import CommandFailed, IndexBroken, StoreUnavailable
 from precedent_indexer.index.directory import current_generation
 from precedent_indexer.index.generations import MODEL_FILES, UNFINISHED
