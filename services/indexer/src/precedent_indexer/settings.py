@@ -1,23 +1,25 @@
 """Settings: the only reader of the environment. Connection settings have the `nats` CLI's own names."""
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from precedent_indexer.errors import SettingsWrong
 from precedent_schemas.limits import MAX_COLLECTIONS
-
-_USER_INFO: Final = re.compile(r"(?P<scheme>[A-Za-z+]+://)?(?:(?!,\s*[A-Za-z+]+://).)*@", re.DOTALL)
-"""All that stands before the last `@` of an address: a password may hold any character, another `@` too."""
+from precedent_schemas.servers import masked, parse_addresses
 
 
 def _readable(path: Path | None) -> Path | None:
     if path is not None and not path.is_file():
         raise ValueError(f"no file {str(path)!r}: give the path of an existing file")
     return path
+
+
+def _addresses(urls: str) -> str:
+    parse_addresses(urls)
+    return urls
 
 
 File = Annotated[Path | None, AfterValidator(_readable)]
@@ -28,13 +30,20 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    nats_url: Annotated[str, Field(repr=False, description="NATS server, or several separated by commas")] = (
-        "nats://127.0.0.1:4222"
-    )
+    nats_url: Annotated[
+        str,
+        AfterValidator(_addresses),
+        Field(
+            repr=False,
+            description="NATS server, or several separated by commas: nats:// or tls://; user, password or token in it "
+            "are percent-decoded",
+        ),
+    ] = "nats://127.0.0.1:4222"
     nats_creds: Annotated[File, Field(description="Credentials file (JWT and nkey)")] = None
     nats_nkey: Annotated[File, Field(description="File with an nkey seed")] = None
     nats_user: Annotated[str | None, Field(description="User name")] = None
     nats_password: Annotated[SecretStr | None, Field(description="Password of that user")] = None
+    nats_token: Annotated[SecretStr | None, Field(description="Token, in the place of user and password")] = None
     nats_ca: Annotated[File, Field(description="Certificates of the authorities that the server is verified by")] = None
     nats_cert: Annotated[File, Field(description="Certificate that the client shows to the server")] = None
     nats_key: Annotated[File, Field(description="Private key of that certificate")] = None
@@ -148,7 +157,7 @@ def describe(settings: Settings | None = None) -> list[dict[str, Any]]:
 
 def without_secrets(url: str) -> str:
     """A server's address as it may be shown: user and password in it are masked."""
-    return _USER_INFO.sub(r"\g<scheme>***@", url)
+    return masked(url)
 
 
 def _shown(field: str, value: object) -> str:

@@ -9,6 +9,7 @@ publish anything.
 import asyncio
 import ssl
 import time
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import ParseResult
 
@@ -19,6 +20,7 @@ from nats.aio.msg import Msg
 from nats.aio.transport import TcpTransport
 from nats.protocol.parser import ERR_RE
 
+from precedent_schemas.servers import ServerAddress
 from precedent_schemas.subjects import DEAD_LETTERS_PREFIX, INDEX_PREFIX
 
 log = structlog.get_logger(__name__)
@@ -65,6 +67,9 @@ class TolerantClient(Client):
     shows_certificate = False
     """Whether there is a certificate to show to a server that asks for one."""
 
+    given_servers: Sequence[ServerAddress] = ()
+    """Servers whose URLs may say who we are; the library would take user and password without decoding them."""
+
     async def _connect_to_server(self, s: Srv) -> None:
         # A server that accepts and says nothing would cost the process one socket with every attempt.
         if self._transport is not None:
@@ -98,7 +103,19 @@ class TolerantClient(Client):
         # Under TLS 1.3 the server says so only behind the handshake, and mostly the connection is gone by then.
         if self._server_info.get("tls_verify") and not self.shows_certificate:
             raise CertificateWantedError
+        self._take_identity()
         return super()._connect_command()
+
+    def _take_identity(self) -> None:
+        identified = [one for one in self.given_servers if one.has_identity]
+        if not identified or self._current_server is None:
+            return
+        here = self._current_server.uri
+        given = (one for one in self.given_servers if one.url == f"{here.scheme}://{here.netloc}")
+        # A server that the cluster named later takes us by what a given server takes us by, as for the nats command.
+        who = next(given, identified[0])
+        self.options |= {"user": who.user, "password": who.password, "token": who.token}
+        self._auth_configured = True
 
     async def flush(self, timeout: int = DEFAULT_FLUSH_TIMEOUT) -> None:  # noqa: ASYNC109 -- the library's signature
         """Return when the server has taken in all that was sent before."""

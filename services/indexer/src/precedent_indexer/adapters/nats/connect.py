@@ -12,6 +12,7 @@ from precedent_indexer.adapters.nats.client import CertificateWantedError, Toler
 from precedent_indexer.adapters.nats.denials import noticed
 from precedent_indexer.errors import NotPermitted, SettingsWrong, StartDenied, StartRefused
 from precedent_indexer.settings import Settings, without_secrets
+from precedent_schemas.servers import parse_addresses
 
 _PING_INTERVAL_S: Final = 5
 """With two outstanding pings, a server that hangs is noticed within 15 seconds."""
@@ -26,7 +27,7 @@ class Admission:
     def __init__(self, client: TolerantClient, settings: Settings) -> None:
         self._client = client
         self._settings = settings
-        self._urls = [url.strip() for url in settings.nats_url.split(",")]
+        self._servers = parse_addresses(settings.nats_url)
         self._failures: list[Exception] = []
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -34,7 +35,7 @@ class Admission:
         """Note an error of the connection; what trying again cannot help ends the attempts."""
         self._failures.append(error)
         refusals = [one for one in self._failures if _is_refusal(one)]
-        if len(refusals) >= len(self._urls) and not self._refused.done():
+        if len(refusals) >= len(self._servers) and not self._refused.done():
             self._refused.set_result(None)
 
     @property
@@ -110,17 +111,28 @@ class Admission:
         if isinstance(why, ssl.SSLError) or (chosen.nats_cert and isinstance(why, OSError)):
             return f"does the server take the certificate NATS_CERT={chosen.nats_cert or ''}, and is that still valid?"
         if _is_refusal(why) or not isinstance(why, OSError | nats.errors.Error):
-            given = chosen.nats_creds or chosen.nats_nkey or chosen.nats_user or "nobody"
-            return f"the credentials are not good there: we are {given}, by NATS_CREDS, NATS_NKEY or NATS_USER"
+            return (
+                f"the credentials are not good there: we are {self._who()}, "
+                "by NATS_CREDS, NATS_NKEY, NATS_USER, NATS_TOKEN or NATS_URL"
+            )
         return "start the server there, or correct NATS_URL and the other NATS_ settings"
+
+    def _who(self) -> str:
+        chosen = self._settings
+        given = chosen.nats_creds or chosen.nats_nkey or chosen.nats_user
+        if given is None and (chosen.nats_token or any(server.token for server in self._servers)):
+            return "who has a token"
+        return str(given or next((server.user for server in self._servers if server.user), "nobody"))
 
     def _options(self, name: str) -> dict[str, Any]:
         chosen = self._settings
         self._client.demands_tls = bool(
-            chosen.nats_ca or chosen.nats_cert or any(url.startswith("tls://") for url in self._urls)
+            chosen.nats_ca or chosen.nats_cert or any(server.wants_tls for server in self._servers)
         )
+        if not (chosen.nats_user or chosen.nats_token):
+            self._client.given_servers = self._servers
         options: dict[str, Any] = {
-            "servers": self._urls,
+            "servers": [server.url for server in self._servers],
             "name": name,
             "connect_timeout": 5,
             "allow_reconnect": True,
@@ -137,6 +149,8 @@ class Admission:
         if chosen.nats_user:
             options["user"] = chosen.nats_user
             options["password"] = chosen.nats_password.get_secret_value() if chosen.nats_password else ""
+        if chosen.nats_token:
+            options["token"] = chosen.nats_token.get_secret_value()
         if self._client.demands_tls:
             options["tls"] = _tls_context(chosen)
             self._client.shows_certificate = chosen.nats_cert is not None
