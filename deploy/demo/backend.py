@@ -22,7 +22,7 @@ import uagents  # type: ignore[import-not-found]  # the backend's environment al
 from cosmpy.aerial.wallet import LocalWallet  # type: ignore[import-not-found]  # as above
 
 from precedent_backend_adapter import NotFound, Precedent, PrecedentError, Receipt
-from precedent_backend_adapter.environment import config_from_environment
+from precedent_backend_adapter.config.environment import config_from_environment
 from precedent_schemas import RULES, Outcome, SecurityEvent
 
 DATA: Final = Path(__file__).parent

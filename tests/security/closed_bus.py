@@ -22,7 +22,7 @@ from harness.child_process import scrubbed_environment
 from harness.indexer_process import IndexerProcess, run_indexer_command
 from harness.nats_server import NatsServer
 from precedent_backend_adapter import Precedent, Timeouts
-from precedent_backend_adapter.environment import config_from_environment
+from precedent_backend_adapter.config.environment import config_from_environment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence

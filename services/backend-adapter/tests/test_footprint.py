@@ -132,5 +132,5 @@ def test_the_old_client_is_loaded_by_those_who_use_it_alone() -> None:
     """Nothing of it is there for a new backend; and with it comes nothing heavy."""
     loaded = loaded_by("import precedent_backend_adapter")
     assert not {name for name in loaded if name.startswith("precedent_backend_adapter.compat")}
-    assert "precedent_backend_adapter.environment" not in loaded
+    assert "precedent_backend_adapter.config.environment" not in loaded
     assert not loaded_by("import precedent_backend_adapter.compat") & HEAVY

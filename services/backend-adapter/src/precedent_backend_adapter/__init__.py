@@ -1,5 +1,6 @@
 """The client of Precedent: publish security events, and ask what is known of events like them."""
 
+from precedent_backend_adapter._publishing.reports import OutboxStatus, PublishProgress, PublishReport
 from precedent_backend_adapter.client import Precedent
 from precedent_backend_adapter.config import Backoff, Config, Credentials, OutboxConfig, Timeouts, Tls
 from precedent_backend_adapter.errors import (
@@ -25,7 +26,6 @@ from precedent_backend_adapter.errors import (
 from precedent_backend_adapter.interface import PrecedentClient
 from precedent_backend_adapter.quoting import QUOTED_DATA_NOTE, as_quoted_data
 from precedent_backend_adapter.receipts import Publication, Receipt
-from precedent_backend_adapter.reports import OutboxStatus, PublishProgress, PublishReport
 from precedent_schemas import (
     INCIDENTS,
     RULES,

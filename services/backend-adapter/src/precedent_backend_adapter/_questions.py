@@ -8,12 +8,13 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
-from precedent_backend_adapter import _publications, _tracing
-from precedent_backend_adapter._pipeline import Pipeline
+from precedent_backend_adapter._publishing import publications
+from precedent_backend_adapter._publishing.pipeline import Pipeline
+from precedent_backend_adapter._publishing.reports import DEFAULT_WINDOW, PublishProgress, PublishReport
+from precedent_backend_adapter._tracing import context
 from precedent_backend_adapter.config import is_duration
 from precedent_backend_adapter.errors import NotDeliveredYet, invalid
 from precedent_backend_adapter.receipts import Publication, Receipt
-from precedent_backend_adapter.reports import DEFAULT_WINDOW, PublishProgress, PublishReport
 from precedent_schemas import (
     INCIDENTS,
     Bucket,
@@ -71,7 +72,7 @@ class Questions(ABC):
 
     async def publish(self, event: SecurityEvent, *, headers: Mapping[str, str] | None = None) -> Receipt:
         """Publish one event."""
-        with _tracing.publishing(_publications.of_event(event, headers)) as publication:
+        with context.publishing(publications.of_event(event, headers)) as publication:
             return await self._send(publication)
 
     async def publish_many(
@@ -90,12 +91,12 @@ class Questions(ABC):
         self, outcome: Outcome, *, collection: str = INCIDENTS, headers: Mapping[str, str] | None = None
     ) -> Receipt:
         """Publish what was decided about an event."""
-        with _tracing.publishing(_publications.of_outcome(outcome, collection, headers)) as publication:
+        with context.publishing(publications.of_outcome(outcome, collection, headers)) as publication:
             return await self._send(publication)
 
     async def republish(self, pending: Publication) -> Receipt:
         """Send exactly what an earlier call could not."""
-        with _tracing.publishing(pending, anew=True) as publication:
+        with context.publishing(pending, anew=True) as publication:
             return await self._send(publication)
 
     # -- questions to one collection
@@ -242,7 +243,7 @@ class Questions(ABC):
         seconds: float | None,
     ) -> Reply:
         if endpoint.per_collection:
-            _publications.check_collection(collection)
+            publications.check_collection(collection)
         patience = self._question_timeout if seconds is None else _seconds("timeout", seconds)
         try:
             # What is absent takes the default of the wire, so that both sides have one.
@@ -251,7 +252,7 @@ class Questions(ABC):
             )
         except DecodeError as error:
             raise invalid(error.problems) from error
-        with _tracing.asking(endpoint, collection):
+        with context.asking(endpoint, collection):
             return await self._ask(endpoint, collection, request, reply, patience)
 
     def _wait(self, wait: float | None, timeout: float | None, *, waits: bool) -> tuple[int | None, float | None]:

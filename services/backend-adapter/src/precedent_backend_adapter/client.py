@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from pydantic import BaseModel
 
-from precedent_backend_adapter import _replies, _tracing
-from precedent_backend_adapter._delivery import deliver
 from precedent_backend_adapter._nats import NatsTransport
-from precedent_backend_adapter._publications import size
+from precedent_backend_adapter._publishing.delivery import deliver
+from precedent_backend_adapter._publishing.publications import size
+from precedent_backend_adapter._publishing.reports import OutboxStatus
 from precedent_backend_adapter._questions import Questions
+from precedent_backend_adapter._tracing import context
 from precedent_backend_adapter._transport import Fault, FaultKind, Transport
+from precedent_backend_adapter._transport import replies as _replies
 from precedent_backend_adapter.config import Config, check_urls
 from precedent_backend_adapter.errors import (
     Misconfigured,
@@ -25,7 +27,6 @@ from precedent_backend_adapter.errors import (
     Unavailable,
 )
 from precedent_backend_adapter.receipts import Publication, Receipt
-from precedent_backend_adapter.reports import OutboxStatus
 from precedent_schemas.catalogue import CLEAR, DEAD_DROP, DEAD_REPLAY, DELETE, Endpoint
 from precedent_schemas.codec import encode
 from precedent_schemas.failures import ERROR_CODES, ErrorReason
@@ -112,7 +113,7 @@ class Precedent(Questions):
         try:
             async with asyncio.timeout_at(deadline):
                 await self._transport.ready()
-            headers = _tracing.carried()
+            headers = context.carried()
             if (found := size(payload, headers)) > self._transport.max_payload:
                 message = f"the request has {found} bytes, the server takes {self._transport.max_payload}"
                 raise Fault(FaultKind.TOO_LARGE, message)

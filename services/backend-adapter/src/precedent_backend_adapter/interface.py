@@ -7,8 +7,8 @@
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from typing import Protocol
 
+from precedent_backend_adapter._publishing.reports import DEFAULT_WINDOW, OutboxStatus, PublishProgress, PublishReport
 from precedent_backend_adapter.receipts import Publication, Receipt
-from precedent_backend_adapter.reports import DEFAULT_WINDOW, OutboxStatus, PublishProgress, PublishReport
 from precedent_schemas import (
     INCIDENTS,
     Bucket,

@@ -13,16 +13,16 @@ from typing import Self, TypeVar
 
 from pydantic import BaseModel
 
-from precedent_backend_adapter._bag_of_words import similarity
-from precedent_backend_adapter._memory import Memory
-from precedent_backend_adapter._memory_answers import Answers
-from precedent_backend_adapter._publications import size
+from precedent_backend_adapter._in_memory.answers import Answers
+from precedent_backend_adapter._in_memory.bag_of_words import similarity
+from precedent_backend_adapter._in_memory.log_and_index import Memory
+from precedent_backend_adapter._publishing.publications import size
+from precedent_backend_adapter._publishing.queued import Fate, QueuedReceipt
+from precedent_backend_adapter._publishing.reports import OutboxStatus
 from precedent_backend_adapter._questions import Questions
-from precedent_backend_adapter._queued import Fate, QueuedReceipt
 from precedent_backend_adapter.config import OutboxConfig, Timeouts
 from precedent_backend_adapter.errors import DeliveryUnknown, NotDelivered, NotDeliveredReason, PrecedentError
 from precedent_backend_adapter.receipts import Publication, Receipt
-from precedent_backend_adapter.reports import OutboxStatus
 from precedent_schemas.catalogue import Endpoint
 from precedent_schemas.codec import decode, encode
 

@@ -3,7 +3,7 @@
 import pytest
 
 from precedent_backend_adapter import Config, Credentials, Misconfigured, Tls
-from precedent_backend_adapter.environment import DEFAULT_URL, NAMES, config_from_environment, split_urls
+from precedent_backend_adapter.config.environment import DEFAULT_URL, NAMES, config_from_environment, split_urls
 
 
 def test_an_empty_environment_is_the_usual_server_and_nothing_else() -> None:

@@ -11,8 +11,9 @@ from weakref import WeakValueDictionary
 from precedent_backend_adapter._outbox.courier import Courier
 from precedent_backend_adapter._outbox.store import Full, StoreError
 from precedent_backend_adapter._outbox.thread import StoreThread
-from precedent_backend_adapter._publications import too_large
-from precedent_backend_adapter._queued import Fate, QueuedReceipt
+from precedent_backend_adapter._publishing.publications import too_large
+from precedent_backend_adapter._publishing.queued import Fate, QueuedReceipt
+from precedent_backend_adapter._publishing.reports import OutboxStatus
 from precedent_backend_adapter._transport import Transport
 from precedent_backend_adapter.config import Config, OutboxConfig
 from precedent_backend_adapter.errors import (
@@ -23,7 +24,6 @@ from precedent_backend_adapter.errors import (
     PrecedentError,
 )
 from precedent_backend_adapter.receipts import Publication, Receipt
-from precedent_backend_adapter.reports import OutboxStatus
 
 _LOG: Final = logging.getLogger("precedent_backend_adapter")
 

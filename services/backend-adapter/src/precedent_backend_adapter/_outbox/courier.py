@@ -7,11 +7,11 @@ import time
 from collections.abc import Mapping, MutableMapping
 from typing import Final
 
-from precedent_backend_adapter._delivery import pauses, verdict
 from precedent_backend_adapter._outbox.store import Held, StoreError
 from precedent_backend_adapter._outbox.thread import StoreThread
-from precedent_backend_adapter._publications import size
-from precedent_backend_adapter._queued import Fate
+from precedent_backend_adapter._publishing.delivery import pauses, verdict
+from precedent_backend_adapter._publishing.publications import size
+from precedent_backend_adapter._publishing.queued import Fate
 from precedent_backend_adapter._transport import Ack, Fault, FaultKind, Transport
 from precedent_backend_adapter.config import Backoff, Timeouts
 from precedent_backend_adapter.errors import NotDelivered

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from precedent_backend_adapter._publishing.reports import OutboxStatus
 from precedent_backend_adapter.config import OutboxConfig
 from precedent_backend_adapter.errors import OutboxUnavailable
-from precedent_backend_adapter.reports import OutboxStatus
 
 _APPLICATION: Final = 0x50524F42
 """Written into the file, so that no other program's database is taken for an outbox: "PROB"."""

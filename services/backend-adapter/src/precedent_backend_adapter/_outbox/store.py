@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from precedent_backend_adapter._outbox import file
-from precedent_backend_adapter._publications import size
+from precedent_backend_adapter._publishing.publications import size
+from precedent_backend_adapter._publishing.reports import OutboxStatus
 from precedent_backend_adapter.config import OutboxConfig
 from precedent_backend_adapter.receipts import Publication
-from precedent_backend_adapter.reports import OutboxStatus
 from precedent_schemas.subjects import MSG_ID_HEADER, OUTCOMES_PREFIX
 
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from precedent_backend_adapter.cli import asking, dead_letters, import_command, outbox, publishing, tailing
+from precedent_backend_adapter.cli.commands import dead_letters, import_events, outbox, publishing, questions, tail
 
 _HELP = """Publish security events, and ask what is known of events like them.
 
@@ -20,5 +20,5 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for _part in (publishing, asking, tailing, dead_letters, import_command, outbox):
+for _part in (publishing, questions, tail, dead_letters, import_events, outbox):
     app.add_typer(_part.commands)

@@ -10,9 +10,9 @@ from typing import Any, Final
 import typer
 
 from precedent_backend_adapter.cli import settings
+from precedent_backend_adapter.cli.display.output import Output
+from precedent_backend_adapter.cli.display.text import safe
 from precedent_backend_adapter.cli.options import CONNECTION, FILTER, filter_of
-from precedent_backend_adapter.cli.output import Output
-from precedent_backend_adapter.cli.text import safe
 from precedent_backend_adapter.config import OutboxConfig
 from precedent_backend_adapter.errors import (
     Misconfigured,

@@ -5,7 +5,7 @@ may become a dead letter. Here every event is shown as the index has it, and rea
 asking. A revision that is replaced between two looks is shown in its last form alone.
 """
 
-from precedent_backend_adapter.filters import matches
+from precedent_backend_adapter._in_memory.filters import matches
 from precedent_backend_adapter.interface import PrecedentClient
 from precedent_schemas import Entry, Filter
 

@@ -9,7 +9,7 @@ from typing import Final
 from precedent_backend_adapter.cli import contexts
 from precedent_backend_adapter.client import Precedent
 from precedent_backend_adapter.config import Config, OutboxConfig, masked
-from precedent_backend_adapter.environment import config_from_environment, split_urls
+from precedent_backend_adapter.config.environment import config_from_environment, split_urls
 from precedent_backend_adapter.errors import Misconfigured
 from precedent_backend_adapter.interface import PrecedentClient
 

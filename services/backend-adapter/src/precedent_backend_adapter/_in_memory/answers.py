@@ -7,8 +7,8 @@ from typing import Final, TypeVar, cast
 
 from pydantic import BaseModel
 
-from precedent_backend_adapter._bag_of_words import similarity
-from precedent_backend_adapter._memory import Memory, Shelf
+from precedent_backend_adapter._in_memory.bag_of_words import similarity
+from precedent_backend_adapter._in_memory.log_and_index import Memory, Shelf
 from precedent_backend_adapter.errors import Conflict, NotFound, NotIndexedYet, invalid
 from precedent_schemas import (
     Bucket,

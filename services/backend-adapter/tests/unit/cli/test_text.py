@@ -8,7 +8,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from running_cli import given, run
 
-from precedent_backend_adapter.cli.text import as_json, cut, safe
+from precedent_backend_adapter.cli.display.text import as_json, cut, safe
 from precedent_backend_adapter.testing import InMemoryPrecedent
 
 NASTY = {

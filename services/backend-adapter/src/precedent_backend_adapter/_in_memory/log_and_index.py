@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from precedent_backend_adapter._in_memory.filters import matches
 from precedent_backend_adapter._transport import Ack
-from precedent_backend_adapter.filters import matches
 from precedent_schemas import DeadReason, DecodeError, Entry, Filter, Outcome, StoredEvent
 from precedent_schemas.codec import decode, decode_event, decode_object
 from precedent_schemas.dead_letters import DeadLetter, Replayed, ReplayRefused

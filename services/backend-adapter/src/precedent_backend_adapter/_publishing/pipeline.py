@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 
+from precedent_backend_adapter._publishing.reports import PublishProgress, PublishReport
 from precedent_backend_adapter.errors import PrecedentError
 from precedent_backend_adapter.receipts import Receipt
-from precedent_backend_adapter.reports import PublishProgress, PublishReport
 from precedent_schemas import SecurityEvent
 
 Send = Callable[[SecurityEvent], Awaitable[Receipt]]

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from precedent_backend_adapter.cli import tables
-from precedent_backend_adapter.cli.asking import DEFAULT_ROWS
 from precedent_backend_adapter.cli.command import REFUSED, Session, command
+from precedent_backend_adapter.cli.commands.questions import DEFAULT_ROWS
+from precedent_backend_adapter.cli.display import tables
 from precedent_schemas.dead_letters import DeadLetter
 from precedent_schemas.limits import MAX_K
 

@@ -6,12 +6,13 @@ from typing import Annotated, Final
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from precedent_backend_adapter.cli import lines, tables
 from precedent_backend_adapter.cli.command import REFUSED, USAGE, Session, Stop, command, exit_code
-from precedent_backend_adapter.cli.importing import Import, ImportReport, Interrupted
-from precedent_backend_adapter.cli.journal import Journal, JournalError
+from precedent_backend_adapter.cli.display import tables
+from precedent_backend_adapter.cli.display.text import cut
+from precedent_backend_adapter.cli.importing import lines
+from precedent_backend_adapter.cli.importing.journal import Journal, JournalError
+from precedent_backend_adapter.cli.importing.run import Import, ImportReport, Interrupted
 from precedent_backend_adapter.cli.options import DEFAULT_COLLECTION, Collection
-from precedent_backend_adapter.cli.text import cut
 
 STATE_SUFFIX: Final = ".precedent-import"
 _SHOWN_LINES: Final = 20

@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator
 from typing import Final
 
-from precedent_backend_adapter._publications import too_large
+from precedent_backend_adapter._publishing.publications import too_large
 from precedent_backend_adapter._transport import Fault, FaultKind, Transport
 from precedent_backend_adapter.config import Backoff, Timeouts
 from precedent_backend_adapter.errors import DeliveryUnknown, NotDelivered, NotDeliveredReason, PrecedentError

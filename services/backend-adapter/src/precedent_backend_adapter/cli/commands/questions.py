@@ -5,10 +5,10 @@ from typing import Annotated, Final
 import typer
 from rich.console import RenderableType
 
-from precedent_backend_adapter.cli import tables
 from precedent_backend_adapter.cli.command import REFUSED, Session, command
+from precedent_backend_adapter.cli.commands.publishing import LONGEST_WAIT_S
+from precedent_backend_adapter.cli.display import tables
 from precedent_backend_adapter.cli.options import DEFAULT_COLLECTION, Collection
-from precedent_backend_adapter.cli.publishing import LONGEST_WAIT_S
 from precedent_schemas import Bucket, Entry, Filter, Order
 from precedent_schemas.limits import DEFAULT_K, DEFAULT_RECURRENCE_SIMILARITY, MAX_K
 

@@ -10,7 +10,7 @@ import pytest
 from precedent_backend_adapter import Config, Credentials, Misconfigured, Unavailable
 from precedent_backend_adapter import compat as old
 from precedent_backend_adapter.compat import SimpleRAG, _simple_rag
-from precedent_backend_adapter.environment import NAMES
+from precedent_backend_adapter.config.environment import NAMES
 from precedent_backend_adapter.testing import InMemoryPrecedent
 
 

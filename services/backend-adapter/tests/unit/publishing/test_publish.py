@@ -20,7 +20,7 @@ from precedent_backend_adapter import (
     SecurityEvent,
     Verdict,
 )
-from precedent_backend_adapter._publications import size
+from precedent_backend_adapter._publishing.publications import size
 from precedent_backend_adapter._transport import Ack, Fault, FaultKind
 from precedent_schemas.codec import decode_event
 

@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from precedent_backend_adapter.cli.journal import Journal
-from precedent_backend_adapter.cli.lines import Line
+from precedent_backend_adapter._publishing.reports import PublishReport
+from precedent_backend_adapter.cli.importing.journal import Journal
+from precedent_backend_adapter.cli.importing.lines import Line
 from precedent_backend_adapter.errors import (
     NotDelivered,
     NotDeliveredReason,
@@ -19,7 +20,6 @@ from precedent_backend_adapter.errors import (
     TooLarge,
 )
 from precedent_backend_adapter.interface import PrecedentClient
-from precedent_backend_adapter.reports import PublishReport
 from precedent_schemas import Entry, SecurityEvent
 
 BATCH = 500

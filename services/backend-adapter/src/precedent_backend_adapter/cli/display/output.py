@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console, RenderableType
 
-from precedent_backend_adapter.cli.text import as_json, safe
+from precedent_backend_adapter.cli.display.text import as_json, safe
 
 _PIPE_WIDTH = 160
 """Columns of a table that no terminal shows."""

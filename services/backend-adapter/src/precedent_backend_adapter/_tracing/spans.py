@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from precedent_backend_adapter._publications import carrying
+from precedent_backend_adapter._publishing.publications import carrying
 from precedent_backend_adapter.receipts import Publication
 from precedent_schemas.catalogue import Endpoint
 from precedent_schemas.subjects import MSG_ID_HEADER, TRACE_HEADERS, log_subject_template

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 
 from precedent_backend_adapter.cli import values
 from precedent_backend_adapter.cli.command import FAILED, REFUSED, Session, Stop, command, exit_code
+from precedent_backend_adapter.cli.display.tables import cell
+from precedent_backend_adapter.cli.display.text import safe
 from precedent_backend_adapter.cli.options import DEFAULT_COLLECTION, Collection
-from precedent_backend_adapter.cli.tables import cell
-from precedent_backend_adapter.cli.text import safe
 from precedent_backend_adapter.errors import PrecedentError, invalid
 from precedent_backend_adapter.receipts import Receipt
 from precedent_schemas import DecodeError, Outcome, SecurityEvent, Verdict

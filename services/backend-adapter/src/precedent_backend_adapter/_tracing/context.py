@@ -21,27 +21,27 @@ def publishing(publication: Publication, *, anew: bool = False) -> AbstractConte
     """
     if not _is_traced():
         return nullcontext(publication)
-    from precedent_backend_adapter import _spans
+    from precedent_backend_adapter._tracing import spans
 
-    return _spans.publishing(publication, anew=anew)
+    return spans.publishing(publication, anew=anew)
 
 
 def asking(endpoint: Endpoint, collection: str | None) -> AbstractContextManager[None]:
     """A span around one question and its answer."""
     if not _is_traced():
         return nullcontext()
-    from precedent_backend_adapter import _spans
+    from precedent_backend_adapter._tracing import spans
 
-    return _spans.asking(endpoint, collection)
+    return spans.asking(endpoint, collection)
 
 
 def carried() -> Mapping[str, str]:
     """The headers that carry the context of the span in hand; none where nobody traces."""
     if not _is_traced():
         return {}
-    from precedent_backend_adapter import _spans
+    from precedent_backend_adapter._tracing import spans
 
-    return _spans.carried()
+    return spans.carried()
 
 
 def _is_traced() -> bool:

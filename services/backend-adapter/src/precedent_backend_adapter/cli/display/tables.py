@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from precedent_backend_adapter.cli.text import cut, safe
+from precedent_backend_adapter.cli.display.text import cut, safe
 from precedent_schemas import Entry, Hit, Outcome, RecurrenceReply, StatsReply, Summary
 from precedent_schemas.dead_letters import DeadLetter
 from precedent_schemas.fields import format_time

@@ -23,9 +23,9 @@ from precedent_backend_adapter import (
     Refused,
     SecurityEvent,
     Verdict,
-    _spans,
 )
-from precedent_backend_adapter._publications import size
+from precedent_backend_adapter._publishing.publications import size
+from precedent_backend_adapter._tracing import spans
 from precedent_backend_adapter._transport import Ack, Fault, FaultKind, Reply
 from precedent_schemas.limits import MAX_LOG_MESSAGE_BYTES
 
@@ -59,7 +59,7 @@ class Traced:
 def traced(monkeypatch: pytest.MonkeyPatch) -> Traced:
     """Spans of this test alone: a provider that is set for the process could not be taken back."""
     application = Traced()
-    monkeypatch.setattr(_spans, "_TRACER", application.tracer)
+    monkeypatch.setattr(spans, "_TRACER", application.tracer)
     return application
 
 
@@ -280,5 +280,5 @@ def test_who_does_not_trace_loads_nothing_for_it(before: str) -> None:
     done = subprocess.run(program, check=True, capture_output=True, text=True, timeout=60)
     hits, loaded = json.loads(done.stdout)
     assert hits == 1
-    assert "precedent_backend_adapter._spans" not in loaded
+    assert "precedent_backend_adapter._tracing.spans" not in loaded
     assert not [name for name in loaded if name.startswith("opentelemetry.")]

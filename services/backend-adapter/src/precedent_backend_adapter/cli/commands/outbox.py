@@ -10,12 +10,12 @@ from rich.table import Table
 
 from precedent_backend_adapter._outbox.file import SetAside, look
 from precedent_backend_adapter._outbox.store import Store, StoreError
-from precedent_backend_adapter.cli import tables
+from precedent_backend_adapter._publishing.reports import OutboxStatus
 from precedent_backend_adapter.cli.command import FAILED, REFUSED, Session, Stop, command, local_command
-from precedent_backend_adapter.cli.output import Output
-from precedent_backend_adapter.cli.publishing import confirmed
+from precedent_backend_adapter.cli.commands.publishing import confirmed
+from precedent_backend_adapter.cli.display import tables
+from precedent_backend_adapter.cli.display.output import Output
 from precedent_backend_adapter.config import OutboxConfig
-from precedent_backend_adapter.reports import OutboxStatus
 from precedent_schemas.fields import format_time
 
 File = Annotated[Path, typer.Argument(help="File of the outbox.", metavar="FILE", exists=True, dir_okay=False)]

@@ -20,7 +20,7 @@ from precedent_backend_adapter import (
     TooLarge,
     Unavailable,
 )
-from precedent_backend_adapter.cli import importing
+from precedent_backend_adapter.cli.importing import run as importing
 from precedent_backend_adapter.testing import InMemoryPrecedent
 
 KIND = ("--kind", "old")

@@ -1,0 +1,1 @@
+"""A log and an index in memory, behind `testing.InMemoryPrecedent`."""

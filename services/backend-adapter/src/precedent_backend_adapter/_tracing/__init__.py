@@ -1,0 +1,1 @@
+"""Traces of what a client sends, if the backend traces."""

@@ -1,0 +1,1 @@
+"""The commands of `precedent`, one module for each group."""

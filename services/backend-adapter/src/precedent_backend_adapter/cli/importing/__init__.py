@@ -1,0 +1,1 @@
+"""The import of a file: its lines, its journal and the run."""
