@@ -60,6 +60,13 @@ SERVICE_ERROR_CODE_HEADER: Final = "Nats-Service-Error-Code"
 
 COLLECTION_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{1,61}[a-z0-9]$"
 KIND_PATTERN: Final = rf"^[a-z0-9_-]+(\.[a-z0-9_-]+){{0,{MAX_KIND_TOKENS - 1}}}$"
+_STREAMS: Final = {
+    EVENTS_PREFIX: EVENTS_STREAM,
+    OUTCOMES_PREFIX: EVENTS_STREAM,
+    DELETIONS_PREFIX: EVENTS_STREAM,
+    DEAD_PREFIX: DEAD_LETTERS_STREAM,
+    f"$KV.{LEASES_BUCKET}": LEASES_STREAM,
+}
 _COLLECTION: Final = re.compile(COLLECTION_PATTERN)
 _KIND: Final = re.compile(KIND_PATTERN)
 
@@ -138,6 +145,18 @@ def collection_of(subject: str) -> str | None:
     """The legal collection that a subject of the log names, if any."""
     tokens = subject.split(".")
     return tokens[3] if len(tokens) > 3 and is_collection(tokens[3]) else None  # noqa: PLR2004 -- prefix of three
+
+
+def stream_of(subject: str) -> str:
+    """The stream that stores what is published on one of our subjects.
+
+    Raises:
+        SubjectError: none does.
+    """
+    for prefix, stream in _STREAMS.items():
+        if subject.startswith(f"{prefix}."):
+            return stream
+    raise SubjectError(f"subject {subject[:64]!a} belongs to no stream of ours")
 
 
 def log_subject_template(subject: str) -> str:

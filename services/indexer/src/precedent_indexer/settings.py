@@ -51,6 +51,13 @@ class Settings(BaseSettings):
         "_INBOX"
     )
 
+    precedent_jetstream_domain: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z0-9_-]+$",
+            description="JetStream domain of the log; unset: that of the server that NATS_URL names",
+        ),
+    ] = None
     precedent_chroma_path: Annotated[
         Path,
         Field(

@@ -23,6 +23,8 @@ class FakeBus(Bus):
     def __init__(self, **answers: Answer) -> None:
         """No connection."""
         self.instance = "this"
+        self._given_domain = ""
+        self._api_prefix = "$JS.API"
         self.answers: defaultdict[str, list[Any]] = defaultdict(list)
         for verb, answer in answers.items():
             self.answers[verb].append(answer)
@@ -43,7 +45,9 @@ class FakeBus(Bus):
         """Always the same."""
         return "_INBOX.fake"
 
-    async def publish(self, subject: str, data: bytes = b"", *, reply: str = "") -> None:
+    async def publish(
+        self, subject: str, data: bytes = b"", *, reply: str = "", headers: dict[str, str] | None = None
+    ) -> None:
         """Keep it."""
         self.published.append((subject, data, reply))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from precedent_backend_adapter._nats import refusals
+from precedent_backend_adapter._nats.acknowledgements import Acknowledgements
 from precedent_backend_adapter._nats.faults import translated
 from precedent_backend_adapter._nats.files import checked_creds, read, tls_context
 from precedent_backend_adapter._nats.library import errors
@@ -43,7 +44,7 @@ class Connection:
         self._refusals = Refusals()
         self._client = SecureClient(self._refusals.pause_s)
         self._client.demands_tls = config.tls is not None or any(wants_tls(url) for url in urls)
-        self._log = self._client.jetstream()
+        self._log = Acknowledgements(self._client, config.jetstream_domain)
         self._changed = asyncio.Event()
         self._in_flight: dict[asyncio.Future[Fault], str] = {}
         self._failures: list[Exception] = []
@@ -153,6 +154,8 @@ class Connection:
                 raise verdict.result()
             try:
                 return task.result()
+            except Fault:
+                raise
             except Exception as error:
                 raise translated(error, doing) from error
         finally:
@@ -163,8 +166,7 @@ class Connection:
             task.add_done_callback(_noticed)
 
     async def publish(self, subject: str, payload: bytes, headers: Mapping[str, str], seconds: float) -> Ack:
-        ack = await self._log.publish(subject, payload, timeout=seconds, headers=dict(headers))
-        return Ack(ack.seq, bool(ack.duplicate))
+        return await self._log.publish(subject, payload, headers, seconds)
 
     async def request(self, subject: str, payload: bytes, headers: Mapping[str, str], seconds: float) -> Reply:
         message = await self._client.request(subject, payload, timeout=seconds, headers=dict(headers) or None)

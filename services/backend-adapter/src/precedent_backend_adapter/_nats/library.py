@@ -2,7 +2,8 @@
 
 from nats import errors
 from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
+from nats.aio.msg import Msg
 from nats.aio.transport import TcpTransport
 from nats.js import errors as js_errors
 
-__all__ = ["DEFAULT_BUFFER_SIZE", "Client", "Srv", "TcpTransport", "errors", "js_errors"]
+__all__ = ["DEFAULT_BUFFER_SIZE", "Client", "Msg", "Srv", "TcpTransport", "errors", "js_errors"]

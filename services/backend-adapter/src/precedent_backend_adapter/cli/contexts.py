@@ -17,6 +17,7 @@ _VARIABLES: Final = {
     "key": "NATS_KEY",
     "ca": "NATS_CA",
     "inbox_prefix": "NATS_INBOX_PREFIX",
+    "jetstream_domain": "PRECEDENT_JETSTREAM_DOMAIN",
 }
 """Fields of a context, and the variable that says the same."""
 _FILES: Final = ("creds", "nkey", "cert", "key", "ca")

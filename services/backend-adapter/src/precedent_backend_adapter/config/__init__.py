@@ -4,6 +4,7 @@ Nothing here reads the environment: the program that uses this package decides w
 """
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -15,6 +16,7 @@ from precedent_backend_adapter.errors import Misconfigured
 DEFAULT_INBOX_PREFIX: Final = "_INBOX"
 _SCHEMES: Final = ("nats", "tls")
 _MASK: Final = "***"
+_DOMAIN: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +155,7 @@ class Config:
         name: how the connection is called in the server's monitoring.
         inbox_prefix: subject prefix of replies; the credentials must be permitted to subscribe below it.
         outbox: where what is published waits for the log; None: a publish itself waits for it.
+        jetstream_domain: JetStream domain of the log; None: that of the server that we connect to.
 
     Raises:
         Misconfigured: with every problem of every part.
@@ -165,6 +168,7 @@ class Config:
     name: str = "precedent-backend"
     inbox_prefix: str = DEFAULT_INBOX_PREFIX
     outbox: OutboxConfig | None = None
+    jetstream_domain: str | None = None
 
     def __post_init__(self) -> None:
         found = list(self._problems())
@@ -181,6 +185,8 @@ class Config:
             yield from self.outbox.problems()
         if not self.name:
             yield "name is empty; give the connection a name"
+        if self.jetstream_domain is not None and not _DOMAIN.fullmatch(self.jetstream_domain):
+            yield f"jetstream_domain is {self.jetstream_domain!r}; give a name of letters, digits, - and _"
         if not _is_subject(self.inbox_prefix):
             yield f"inbox_prefix is {self.inbox_prefix!r}; give a subject without wildcards, as in _INBOX.backend"
 

@@ -9,6 +9,7 @@
 | `NATS_CA` | PEM of the authority that signed the server; demands TLS |
 | `NATS_CERT`, `NATS_KEY` | PEM of our own certificate and of its key, both or neither; demand TLS |
 | `NATS_INBOX_PREFIX` | subject prefix of replies; absent: `_INBOX` |
+| `PRECEDENT_JETSTREAM_DOMAIN` | JetStream domain of the log; absent: that of the server that is connected to |
 
 A variable that is set to nothing counts as absent. Only programs that take their settings from the environment
 use this module: the old client in `compat` and the command line. The client itself is given its configuration.
@@ -32,6 +33,7 @@ NAMES: Final = (
     "NATS_CERT",
     "NATS_KEY",
     "NATS_INBOX_PREFIX",
+    "PRECEDENT_JETSTREAM_DOMAIN",
 )
 """Every variable that is read."""
 
@@ -84,4 +86,5 @@ def _config(given: Mapping[str, str]) -> Config:
         credentials=credentials,
         tls=None if tls == Tls() else tls,
         inbox_prefix=given.get("NATS_INBOX_PREFIX", DEFAULT_INBOX_PREFIX),
+        jetstream_domain=given.get("PRECEDENT_JETSTREAM_DOMAIN"),
     )

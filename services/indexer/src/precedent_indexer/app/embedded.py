@@ -13,7 +13,7 @@ from precedent_indexer.adapters.chroma.embedded import ChromaStore
 from precedent_indexer.adapters.chroma.probe_process import probe
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.dead_letters import JetStreamDeadLetters
-from precedent_indexer.adapters.nats.deliveries import INDEX_UUID_KEY
+from precedent_indexer.adapters.nats.deliveries import INDEX_UUID_KEY, LOG_KEY
 from precedent_indexer.adapters.nats.lease import ensure_bucket
 from precedent_indexer.adapters.nats.log import JetStreamLog
 from precedent_indexer.adapters.nats.permissions import check_permissions
@@ -21,8 +21,10 @@ from precedent_indexer.adapters.nats.streams import (
     await_leaders,
     ensure_consumer,
     ensure_streams,
+    log_name,
     operators_choices,
     orphaned_index,
+    refuse_second_log,
 )
 from precedent_indexer.app.active_index import Dependencies, Serving
 from precedent_indexer.app.endpoint import SERVICE_DESCRIPTION
@@ -138,6 +140,7 @@ async def _open(
         await ensure_streams(bus, operators_choices(settings))
         source = JetStreamLog(bus)
         log_state = await source.state()
+        await refuse_second_log(bus, log_name(bus, log_state.created))
         # Asked before anything is begun: whoever is refused leaves everything as it was.
         index = await open_index(generations, source, log_state, broken, await orphaned_index(bus))
         await ensure_consumer(bus, index_uuid=index.identity.uuid, after_seq=index.identity.watermark)
@@ -169,7 +172,10 @@ async def _run(bus: Bus, serving: Serving) -> int:
     await serving.feed.start()
     index = serving.index
     await bus.serve(
-        catalogue.ENDPOINTS, serving.query_server.take, SERVICE_DESCRIPTION, {INDEX_UUID_KEY: index.identity.uuid}
+        catalogue.ENDPOINTS,
+        serving.query_server.take,
+        SERVICE_DESCRIPTION,
+        {INDEX_UUID_KEY: index.identity.uuid, LOG_KEY: log_name(bus, index.identity.stream_created)},
     )
     log.info(
         "serving",

@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,8 +25,9 @@ from precedent_indexer import __version__
 from precedent_indexer.adapters.nats.client import TolerantClient
 from precedent_indexer.adapters.nats.connect import Admission, cannot_be_heard
 from precedent_indexer.adapters.nats.denials import Denials
+from precedent_indexer.adapters.nats.publishing import AwaitedAck, api_prefix, refusal
 from precedent_indexer.domain.messages import Packet, Tally
-from precedent_indexer.errors import BusUnavailable, JetStreamRefused, NotPermitted
+from precedent_indexer.errors import BusUnavailable, NotPermitted
 from precedent_indexer.settings import Settings
 from precedent_schemas.catalogue import Endpoint
 from precedent_schemas.subjects import QUEUE_GROUP, SERVICE
@@ -54,6 +55,8 @@ class Bus:
         """Names this process to others on the bus."""
         self._client = TolerantClient()
         self._admission = Admission(self._client, settings)
+        self._given_domain = settings.precedent_jetstream_domain
+        self._api_prefix = api_prefix(self._given_domain)
         self._denials = Denials(settings.nats_inbox_prefix)
         self._service: nats.micro.service.Service | None = None
         self._tallies: dict[str, Tally] = {}
@@ -134,14 +137,25 @@ class Bus:
         """A fresh reply subject."""
         return self._client.new_inbox()
 
-    async def publish(self, subject: str, data: bytes = b"", *, reply: str = "") -> None:
+    @property
+    def domain(self) -> str | None:
+        """JetStream domain of our streams: empty for none, None where it is not known."""
+        return self._client.domain_here if self._given_domain is None else self._given_domain
+
+    def api_subject(self, verb: str) -> str:
+        """Subject of a request to JetStream, such as `STREAM.INFO.<name>`, in the domain of our streams."""
+        return f"{self._api_prefix}.{verb}"
+
+    async def publish(
+        self, subject: str, data: bytes = b"", *, reply: str = "", headers: dict[str, str] | None = None
+    ) -> None:
         """Send without waiting; buffered while disconnected.
 
         Raises:
             BusUnavailable: the connection is closed, or its buffer is full.
         """
         try:
-            await self._client.publish(subject, data, reply=reply)
+            await self._client.publish(subject, data, reply=reply, headers=headers)
         except nats.errors.Error as error:
             raise BusUnavailable(f"cannot send on {subject}: {type(error).__name__}") from error
 
@@ -184,23 +198,30 @@ class Bus:
             BusUnavailable: they did not all come in time.
             NotPermitted: we may not ask there.
         """
+        async with self._answers(is_last) as (reply, answers):
+
+            async def ask() -> list[Packet]:
+                await self.publish(subject, data, reply=reply)
+                async with asyncio.timeout(API_TIMEOUT_S):
+                    await answers.complete.wait()
+                return answers.packets
+
+            try:
+                return await self._denials.unless_denied(subject, ask())
+            except TimeoutError as error:
+                raise BusUnavailable(f"no answer on {subject}: timeout") from error
+
+    @contextlib.asynccontextmanager
+    async def _answers(self, is_last: Callable[[Packet], bool]) -> AsyncIterator[tuple[str, "_Answers"]]:
+        """A reply subject, and what comes there up to the answer that `is_last`."""
         if not self._raw_prefix:
             self._raw_prefix = self.new_inbox()
             await self.subscribe(f"{self._raw_prefix}.*", self._take_raw)
         self._raw_count += 1
         reply = f"{self._raw_prefix}.{self._raw_count}"
         answers = self._raw_answers[reply] = _Answers(is_last)
-
-        async def ask() -> list[Packet]:
-            await self.publish(subject, data, reply=reply)
-            async with asyncio.timeout(API_TIMEOUT_S):
-                await answers.complete.wait()
-            return answers.packets
-
         try:
-            return await self._denials.unless_denied(subject, ask())
-        except TimeoutError as error:
-            raise BusUnavailable(f"no answer on {subject}: timeout") from error
+            yield reply, answers
         finally:
             del self._raw_answers[reply]
 
@@ -219,8 +240,9 @@ class Bus:
             JetStreamRefused: it answers with an error.
         """
         payload = b"" if body is None else json.dumps(body).encode()
-        answer = json.loads((await self.request(f"$JS.API.{verb}", payload)).data)
-        _raise_refusal(verb, answer)
+        answer = json.loads((await self.request(self.api_subject(verb), payload)).data)
+        if answer.get("error"):
+            raise refusal(verb, answer["error"])
         found: dict[str, Any] = answer
         return found
 
@@ -232,12 +254,21 @@ class Bus:
         """Store a message; its sequence, and whether the stream had one with its message id already.
 
         Raises:
-            BusUnavailable: no acknowledgement came; it may be stored nevertheless.
-            JetStreamRefused: the stream refused it.
+            BusUnavailable: the stream that the subject belongs to did not acknowledge; it may be stored nevertheless.
+            JetStreamRefused: that stream refused it.
         """
-        answer = json.loads((await self.request(subject, data, headers=headers)).data)
-        _raise_refusal(subject, answer)
-        return int(answer["seq"]), bool(answer.get("duplicate", False))
+        wanted = AwaitedAck(subject, self.domain)
+        async with self._answers(wanted.take) as (reply, answers):
+
+            async def ask() -> None:
+                await self.publish(subject, data, reply=reply, headers=headers)
+                async with asyncio.timeout(API_TIMEOUT_S):
+                    await wanted.refused_or(answers.complete)
+
+            with contextlib.suppress(TimeoutError):
+                await self._denials.unless_denied(subject, ask())
+        ack = wanted.result()
+        return ack.seq, ack.duplicate
 
     async def subscribe(self, subject: str, handler: PacketHandler) -> Callable[[], Awaitable[None]]:
         """Hand every message on `subject` to `handler`, one at a time; the result unsubscribes.
@@ -383,11 +414,3 @@ def _handing_over(endpoint: Endpoint, handler: QuestionHandler, tally: Tally) ->
             await handler(endpoint, packet, tally)
 
     return hand_over
-
-
-def _raise_refusal(what: str, answer: dict[str, Any]) -> None:
-    error = answer.get("error")
-    if error:
-        raise JetStreamRefused(
-            what, int(error.get("code", 0)), int(error.get("err_code", 0)), str(error.get("description", ""))
-        )

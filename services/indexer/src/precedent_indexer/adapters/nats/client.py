@@ -70,6 +70,11 @@ class TolerantClient(Client):
     given_servers: Sequence[ServerAddress] = ()
     """Servers whose URLs may say who we are; the library would take user and password without decoding them."""
 
+    @property
+    def domain_here(self) -> str | None:
+        """JetStream domain of the server that we are connected to: empty for none; None where it has no JetStream."""
+        return str(self._server_info.get("domain", "")) if self._server_info.get("jetstream") else None
+
     async def _connect_to_server(self, s: Srv) -> None:
         # A server that accepts and says nothing would cost the process one socket with every attempt.
         if self._transport is not None:

@@ -21,6 +21,8 @@ from precedent_schemas.subjects import CONSUMER, EVENTS_STREAM
 
 INDEX_UUID_KEY: Final = "precedent_index"
 """Key of the consumer's metadata that names the index which it feeds."""
+LOG_KEY: Final = "precedent_log"
+"""Key of the service's metadata that names the log whose index answers: its JetStream domain and its creation."""
 INSTANCE_KEY: Final = "precedent_instance"
 """The same for the process that has claimed it: a copy of an index has the index's own name."""
 
@@ -150,7 +152,9 @@ class PullFeed:
         request = {"batch": room, "expires": _PULL_EXPIRES_S * _NS, "idle_heartbeat": _HEARTBEAT_S * _NS}
         self._asked = max(self._asked, 0) + room
         await self._bus.publish(
-            f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS_STREAM}.{CONSUMER}", json.dumps(request).encode(), reply=self._inbox
+            self._bus.api_subject(f"CONSUMER.MSG.NEXT.{EVENTS_STREAM}.{CONSUMER}"),
+            json.dumps(request).encode(),
+            reply=self._inbox,
         )
 
     def _forget_pulls(self) -> None:

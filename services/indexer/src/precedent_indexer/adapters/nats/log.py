@@ -121,7 +121,7 @@ async def _next_messages(bus: Bus, stream: str, seq: int, most: int) -> list[Log
     request = json.dumps({"seq": seq, "next_by_subj": ">", "batch": most, "max_bytes": _READ_BYTES}).encode()
 
     async def look() -> list[LogMessage]:
-        packets = await bus.request_many(_direct_get(stream), request, _ends_batch)
+        packets = await bus.request_many(_direct_get(bus, stream), request, _ends_batch)
         if len(packets) > 1 and "Nats-Sequence" not in packets[-1].headers:
             packets.pop()
         found = [_read(packet, stream, seq) for packet in packets]
@@ -167,14 +167,14 @@ async def next_message(bus: Bus, stream: str, seq: int, subject: str = ">") -> L
     request = json.dumps({"seq": seq, "next_by_subj": subject}).encode()
 
     async def look() -> list[LogMessage]:
-        message = _read(await bus.request_raw(_direct_get(stream), request), stream, seq)
+        message = _read(await bus.request_raw(_direct_get(bus, stream), request), stream, seq)
         return [message] if message is not None else []
 
     return next(iter(await _unless_behind(bus, stream, seq, subject, look)), None)
 
 
-def _direct_get(stream: str) -> str:
-    return f"$JS.API.DIRECT.GET.{stream}"
+def _direct_get(bus: Bus, stream: str) -> str:
+    return bus.api_subject(f"DIRECT.GET.{stream}")
 
 
 def _read(packet: Packet, stream: str, seq: int) -> LogMessage | None:

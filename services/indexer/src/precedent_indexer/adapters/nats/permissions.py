@@ -30,6 +30,7 @@ from precedent_schemas.subjects import (
 
 log = structlog.get_logger(__name__)
 
+_API: Final = "$JS.API."
 _WHO_AM_I: Final = "$SYS.REQ.USER.INFO"
 _PUBLISHED: Final = (
     *(f"$JS.API.STREAM.INFO.{stream}" for stream in (EVENTS_STREAM, DEAD_LETTERS_STREAM)),
@@ -68,13 +69,19 @@ async def check_permissions(bus: Bus, *, beside: Iterable[str] = ()) -> None:
         log.warning("permissions_unknown", detail=str(error))
         return
     publish = (answer.get("data", {}).get("permissions") or {}).get("publish") or {}
-    missing = denied((*_PUBLISHED, *beside), publish.get("allow"), publish.get("deny") or ())
+    missing = denied(
+        [_of_domain(bus, one) for one in (*_PUBLISHED, *beside)], publish.get("allow"), publish.get("deny") or ()
+    )
     if missing:
         raise StartDenied(
             "these credentials may not publish on\n"
             + "\n".join(f"  {subject}" for subject in missing)
             + "\nuse those of the indexer's role, or permit it on the server"
         )
+
+
+def _of_domain(bus: Bus, subject: str) -> str:
+    return bus.api_subject(subject.removeprefix(_API)) if subject.startswith(_API) else subject
 
 
 def denied(subjects: Iterable[str], allow: Sequence[str] | None, deny: Sequence[str]) -> list[str]:

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import structlog
 
-from precedent_indexer.adapters.nats.bus import Bus
-from precedent_indexer.adapters.nats.deliveries import INDEX_UUID_KEY, INSTANCE_KEY
+from precedent_indexer.adapters.nats.bus import HOST_KEY, Bus
+from precedent_indexer.adapters.nats.deliveries import INDEX_UUID_KEY, INSTANCE_KEY, LOG_KEY
 from precedent_indexer.errors import BusUnavailable, JetStreamRefused, NotPermitted, StartDenied, StartRefused
 from precedent_indexer.settings import Settings
 from precedent_schemas.streams import CONSUMER_CONFIG, STREAM_CONFIGS
@@ -146,6 +146,34 @@ def _shown(key: str, value: object) -> str:
     if key in {"duplicate_window", "ack_wait"} and isinstance(value, int):
         return f"{value / 1e9:g} s"
     return "not set" if value is None else repr(value)
+
+
+def log_name(bus: Bus, created: str) -> str:
+    """What tells one log from another, also where leaf nodes join several: its JetStream domain and its creation."""
+    return f"{bus.domain or ''}:{created}"
+
+
+async def refuse_second_log(bus: Bus, log: str) -> None:
+    """Make sure that nobody answers the same questions from another log.
+
+    Raises:
+        StartRefused: an indexer of another log answers: who asks would be given this one's answers and that one's.
+    """
+    for one in await bus.ping_services(SERVICE, _PING_WAIT_S):
+        metadata = one.get("metadata") or {}
+        other = metadata.get(LOG_KEY, log)
+        if other != log:
+            raise StartRefused(
+                f"an indexer on host {metadata.get(HOST_KEY, 'unknown')} answers the same questions from another log "
+                f"({_log_shown(other)}; this one is {_log_shown(log)}): questions would alternate between the two; "
+                "stop one of them, put them into two accounts, or deny security.index.v1.> and "
+                "security.deadletters.v1.> on the leaf node connection"
+            )
+
+
+def _log_shown(log: str) -> str:
+    domain, _, created = log.partition(":")
+    return f"JetStream domain {domain or 'without a name'}, created {created}"
 
 
 async def orphaned_index(bus: Bus) -> str | None:

@@ -77,9 +77,8 @@ class CollectionLog:
             more = True
             while more:
                 request = {"seq": first, "next_by_subj": subject, "batch": _BATCH, "max_bytes": _BATCH_BYTES}
-                await self._bus.publish(
-                    f"$JS.API.DIRECT.GET.{EVENTS_STREAM}", json.dumps(request).encode(), reply=inbox
-                )
+                direct_get = self._bus.api_subject(f"DIRECT.GET.{EVENTS_STREAM}")
+                await self._bus.publish(direct_get, json.dumps(request).encode(), reply=inbox)
                 more = False
                 async for packet in _until_end_of_batch(answers):
                     message = _direct(packet)

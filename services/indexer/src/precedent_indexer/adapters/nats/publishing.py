@@ -1,0 +1,98 @@
+"""What is awaited of a publish: the word of the stream that the subject belongs to, in its own JetStream domain.
+
+A leaf node's stream on the same subjects answers as well, with sequences of its own.
+"""
+
+import asyncio
+from typing import Any, Final
+
+import structlog
+
+from precedent_indexer.domain.messages import Packet
+from precedent_indexer.errors import BusUnavailable, JetStreamRefused
+from precedent_schemas.acks import SECOND_ANSWER_S, StreamAck
+from precedent_schemas.subjects import stream_of
+
+log = structlog.get_logger(__name__)
+
+_NOBODY_LISTENS: Final = "503"
+
+
+def api_prefix(domain: str | None) -> str:
+    """Subject prefix of JetStream's API, in a domain or in that of the server that we are connected to."""
+    return f"$JS.{domain}.API" if domain else "$JS.API"
+
+
+def refusal(what: str, error: dict[str, Any]) -> JetStreamRefused:
+    """An error as JetStream words it."""
+    return JetStreamRefused(
+        what, int(error.get("code", 0)), int(error.get("err_code", 0)), str(error.get("description", ""))
+    )
+
+
+class AwaitedAck:
+    """Takes the answers to one publish until the stream that is meant has spoken."""
+
+    def __init__(self, subject: str, domain: str | None) -> None:
+        """`domain`: as `Bus.domain`."""
+        self._subject = subject
+        self._stream = stream_of(subject)
+        self._domain = domain
+        self._ack: StreamAck | None = None
+        self._refusal: StreamAck | None = None
+        self._is_refused = asyncio.Event()
+        self._others: list[str] = []
+        self._heard = "no answer in time"
+
+    def take(self, packet: Packet) -> bool:
+        """Take in an answer; whether it is the last that is waited for."""
+        if not packet.data and packet.headers.get("Status") == _NOBODY_LISTENS:
+            self._heard = f"no stream takes it, or JetStream is off (is there a stream {self._stream}?)"
+            return True
+        try:
+            answer = StreamAck.parse(packet.data)
+        except (ValueError, TypeError):
+            self._others.append("an answer that is no acknowledgement")
+            return False
+        if not answer.is_of(self._stream, self._domain):
+            self._others.append(str(answer))
+            return False
+        if answer.error is not None:
+            self._refusal = answer
+            self._is_refused.set()
+            return False
+        self._ack = answer
+        return True
+
+    async def refused_or(self, complete: asyncio.Event) -> None:
+        """Wait until `complete`, or until a refusal has been the only word for a moment."""
+        accepted = asyncio.ensure_future(complete.wait())
+        refused = asyncio.ensure_future(self._is_refused.wait())
+        try:
+            await asyncio.wait({accepted, refused}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({accepted}, timeout=SECOND_ANSWER_S)
+        finally:
+            accepted.cancel()
+            refused.cancel()
+
+    def result(self) -> StreamAck:
+        """The acknowledgement.
+
+        Raises:
+            BusUnavailable: none came; it may be stored nevertheless.
+            JetStreamRefused: the stream refused it.
+        """
+        if self._ack is not None:
+            if self._others:
+                log.debug("other_streams_answered", subject=self._subject, answers=self._others[:4])
+            return self._ack
+        if self._refusal is not None and self._refusal.error is not None:
+            raise refusal(self._subject, self._refusal.error)
+        if not self._others:
+            raise BusUnavailable(f"no acknowledgement of {self._subject}: {self._heard}")
+        where = f" of JetStream domain {self._domain}" if self._domain else ""
+        others = "; ".join(self._others[:4])
+        raise BusUnavailable(
+            f"no acknowledgement of {self._subject} by stream {self._stream}{where}, only: {others}; "
+            "is PRECEDENT_JETSTREAM_DOMAIN that of the log?"
+        )
