@@ -23,6 +23,7 @@ from precedent_backend_adapter.errors import (
     TooLarge,
     Unavailable,
 )
+from precedent_backend_adapter.events import SecurityEvent
 from precedent_backend_adapter.interface import PrecedentClient
 from precedent_backend_adapter.quoting import QUOTED_DATA_NOTE, as_quoted_data
 from precedent_backend_adapter.receipts import Publication, Receipt
@@ -43,7 +44,6 @@ from precedent_schemas import (
     Outcome,
     RecurrenceReply,
     SearchReply,
-    SecurityEvent,
     SeverityRange,
     StatsReply,
     StoredEvent,

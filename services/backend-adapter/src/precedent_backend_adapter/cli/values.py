@@ -7,16 +7,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from precedent_backend_adapter.errors import invalid
+from precedent_backend_adapter.events import normalise
 from precedent_schemas import FieldProblem
 from precedent_schemas.fields import parse_time
 
 _AGO: Final = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+# As seconds since 1970 it would be before 1973: more likely the unit of a duration is missing.
+_SHORT: Final = re.compile(r"\d{1,8}", re.ASCII)
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 def moment(name: str, text: str) -> datetime:
-    """RFC 3339 with an offset; a date, which begins at midnight of UTC; or as long ago as `90s`, `15m`, `24h`, `7d`.
+    """A time as an event may have it; a date, which begins at midnight of UTC; or as long ago as `90s`, `24h`, `7d`.
 
     Raises:
         Refused: none of these.
@@ -25,7 +28,9 @@ def moment(name: str, text: str) -> datetime:
     try:
         if ago is not None:
             return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        return parse_time(f"{text}T00:00:00Z" if _DATE.fullmatch(text) else text)
+        if _SHORT.fullmatch(text):
+            raise ValueError(text)
+        return parse_time(f"{text}T00:00:00Z" if _DATE.fullmatch(text) else normalise.time(text))
     except (ValueError, OverflowError) as error:
         message = f"should be like 2026-01-31T12:00:00Z, 2026-01-31 or 24h (got {text!r:.60})"
         raise invalid([FieldProblem(field=name, message=message)]) from error

@@ -13,8 +13,9 @@ from precedent_backend_adapter.cli.display.tables import cell
 from precedent_backend_adapter.cli.display.text import safe
 from precedent_backend_adapter.cli.options import DEFAULT_COLLECTION, Collection
 from precedent_backend_adapter.errors import PrecedentError, invalid
+from precedent_backend_adapter.events import SecurityEvent
 from precedent_backend_adapter.receipts import Receipt
-from precedent_schemas import DecodeError, Outcome, SecurityEvent, Verdict
+from precedent_schemas import DecodeError, Outcome, Verdict
 from precedent_schemas.codec import validate
 
 LONGEST_WAIT_S: Final = 30.0
@@ -41,7 +42,9 @@ async def publish(
     text: Annotated[str, typer.Argument(help="What happened; - reads it from stdin.", metavar="TEXT")],
     collection: Collection = DEFAULT_COLLECTION,
     id: Annotated[str | None, typer.Option("--id", help="Replaces the event that has it; else drawn.")] = None,  # noqa: A002 -- the field's name
-    severity: Annotated[int, typer.Option("--severity", metavar="1..5", help="5 is critical.")] = 1,
+    severity: Annotated[
+        str, typer.Option("--severity", metavar="1..5", help="5 is critical; or a word, as in high.")
+    ] = "1",
     source: Annotated[str | None, typer.Option("--source", help="Which service says so.")] = None,
     user: Annotated[str | None, typer.Option("--user", help="The user concerned.")] = None,
     ip: Annotated[str | None, typer.Option("--ip", help="The address concerned.")] = None,

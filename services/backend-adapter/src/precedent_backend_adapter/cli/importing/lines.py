@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
-from precedent_schemas import DecodeError, SecurityEvent
+from precedent_backend_adapter.events import SecurityEvent
+from precedent_schemas import DecodeError
 from precedent_schemas.codec import decode_object, validate
 
 _KEY_BYTES: Final = 16
