@@ -12,7 +12,6 @@ from precedent_backend_adapter._nats import NatsTransport
 from precedent_backend_adapter._publishing.delivery import deliver
 from precedent_backend_adapter._publishing.publications import size
 from precedent_backend_adapter._publishing.reports import OutboxStatus
-from precedent_backend_adapter._questions import Questions
 from precedent_backend_adapter._tracing import context
 from precedent_backend_adapter._transport import Fault, FaultKind, Transport
 from precedent_backend_adapter._transport import replies as _replies
@@ -26,6 +25,7 @@ from precedent_backend_adapter.errors import (
     TooLarge,
     Unavailable,
 )
+from precedent_backend_adapter.interface import PrecedentClient
 from precedent_backend_adapter.receipts import Publication, Receipt
 from precedent_schemas.catalogue import CLEAR, DEAD_DROP, DEAD_REPLAY, DELETE, Endpoint
 from precedent_schemas.codec import encode
@@ -41,7 +41,7 @@ _LOG: Final = logging.getLogger("precedent_backend_adapter")
 _CHANGING: Final = (DELETE, CLEAR, DEAD_REPLAY, DEAD_DROP)
 
 
-class Precedent(Questions):
+class Precedent(PrecedentClient):
     """Publish security events and ask for precedents, over one NATS connection.
 
     Use it as `async with Precedent.connect(url) as precedent`. One client serves any number of tasks at once and

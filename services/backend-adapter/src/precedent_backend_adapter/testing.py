@@ -19,9 +19,9 @@ from precedent_backend_adapter._in_memory.log_and_index import Memory
 from precedent_backend_adapter._publishing.publications import size
 from precedent_backend_adapter._publishing.queued import Fate, QueuedReceipt
 from precedent_backend_adapter._publishing.reports import OutboxStatus
-from precedent_backend_adapter._questions import Questions
 from precedent_backend_adapter.config import OutboxConfig, Timeouts
 from precedent_backend_adapter.errors import DeliveryUnknown, NotDelivered, NotDeliveredReason, PrecedentError
+from precedent_backend_adapter.interface import PrecedentClient
 from precedent_backend_adapter.receipts import Publication, Receipt
 from precedent_schemas.catalogue import Endpoint
 from precedent_schemas.codec import decode, encode
@@ -31,7 +31,7 @@ __all__ = ["InMemoryPrecedent", "similarity"]
 Reply = TypeVar("Reply", bound=BaseModel)
 
 
-class InMemoryPrecedent(Questions):
+class InMemoryPrecedent(PrecedentClient):
     """A `PrecedentClient` in memory, empty at first; failures can be asked for.
 
     Use it as it is, or as `async with InMemoryPrecedent() as precedent`.
