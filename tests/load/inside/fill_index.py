@@ -30,7 +30,8 @@ from precedent_indexer.embedding.model_files import DEFAULT_MODEL_DIR
 from precedent_indexer.embedding.scheduler import Embedding
 from precedent_indexer.index.deletion_results import DeletionResults
 from precedent_indexer.index.directory import IndexDirectory
-from precedent_indexer.index.generations import GenerationStore, with_watermark
+from precedent_indexer.index.generations import GenerationStore
+from precedent_indexer.index.log_match import with_watermark
 from precedent_indexer.ingest.applier import Applier, Prepared
 from precedent_indexer.runtime.threads import Workers
 

@@ -14,7 +14,8 @@ from fakes.workers import InlineWorkers
 from precedent_indexer.domain.ports import Embedder, VectorStore
 from precedent_indexer.errors import IndexBroken
 from precedent_indexer.index.directory import IndexDirectory
-from precedent_indexer.index.generations import Generation, GenerationStore, with_watermark
+from precedent_indexer.index.generations import Generation, GenerationStore
+from precedent_indexer.index.log_match import with_watermark
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.applier import Applier
 from precedent_indexer.maintenance.rebuild import Rebuilder

@@ -19,10 +19,10 @@ from precedent_indexer.adapters.chroma.embedded import ChromaStore
 from precedent_indexer.domain.messages import ConsumerState
 from precedent_indexer.index.directory import IndexDirectory
 from precedent_indexer.index.generations import Generation, GenerationStore
+from precedent_indexer.index.layout import CRASH_JOURNAL
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.applier import Applier
 from precedent_indexer.ingest.checkpoint import Checkpoint
-from precedent_indexer.ingest.crash_journal import FILE
 from precedent_indexer.ingest.supervisor import Ingest
 from precedent_indexer.maintenance.rebuild import Rebuilder
 
@@ -92,7 +92,7 @@ class WholeIndexer:
 
     async def crash(self) -> None:
         """The process ends here and now: what was in hand is what its note says."""
-        note = self.index.path / FILE
+        note = self.index.path / CRASH_JOURNAL
         left = note.read_bytes() if note.exists() else None
         for task in self._tasks:
             task.cancel()

@@ -40,9 +40,8 @@ from precedent_indexer.errors import (
     StoreUnavailable,
 )
 from precedent_indexer.index.directory import IndexDirectory
-from precedent_indexer.index.generations import GenerationStore
+from precedent_indexer.index.generations import GenerationStore, open_index
 from precedent_indexer.index.log_match import began_at
-from precedent_indexer.index.opening import open_index
 from precedent_indexer.observability import metrics_server
 from precedent_indexer.observability.metrics import Metrics
 from precedent_indexer.replicas import replica

@@ -15,7 +15,8 @@ from precedent_indexer.adapters.model.runtime import MiniLmEmbedder
 from precedent_indexer.embedding.model_files import DEFAULT_MODEL_DIR, ModelError
 from precedent_indexer.embedding.scheduler import Embedding
 from precedent_indexer.errors import StartRefused
-from precedent_indexer.index.generations import MODEL_FILES, Generation
+from precedent_indexer.index.generations import Generation
+from precedent_indexer.index.layout import MODEL_FILES
 from precedent_indexer.observability.metrics import Metrics
 from precedent_indexer.runtime.threads import Workers
 from precedent_indexer.settings import Settings

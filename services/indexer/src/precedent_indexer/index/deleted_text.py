@@ -6,18 +6,16 @@ The store overwrites nothing: what is deleted can be read in its files until the
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from precedent_indexer.errors import StoreUnavailable
-
-_FILE: Final = "deleted-since"
+from precedent_indexer.index.layout import DELETED_SINCE
 
 
 class DeletedTextMarker:
     """The time of the oldest deletion, in a file of the generation."""
 
     def __init__(self, generation: Path) -> None:
-        self._file = generation / _FILE
+        self._file = generation / DELETED_SINCE
         self._noted = self._file.exists()
 
     def note(self) -> None:

@@ -8,16 +8,13 @@ import fcntl
 import os
 import shutil
 from pathlib import Path
-from typing import Final
 
 import structlog
 
 from precedent_indexer.errors import StartRefused
+from precedent_indexer.index.layout import CURRENT, GENERATION_PREFIX, generation_number
 
 log = structlog.get_logger(__name__)
-
-_CURRENT: Final = "CURRENT"
-_PREFIX: Final = "generation-"
 
 
 class IndexDirectory:
@@ -54,28 +51,29 @@ class IndexDirectory:
 
     def is_damaged(self) -> bool:
         """Whether there is a CURRENT, and it names no generation that is there."""
-        return os.path.lexists(self.path / _CURRENT) and self.current() is None
+        return os.path.lexists(self.path / CURRENT) and self.current() is None
 
     def all(self) -> list[Path]:
         """Every generation that is there, the oldest first."""
-        found = (entry for entry in self.path.iterdir() if entry.is_dir() and entry.name.startswith(_PREFIX))
-        return sorted(found, key=lambda entry: (_number(entry), entry.name))
+        found = (entry for entry in self.path.iterdir() if entry.is_dir() and entry.name.startswith(GENERATION_PREFIX))
+        return sorted(found, key=lambda entry: (generation_number(entry.name), entry.name))
 
     def new(self) -> Path:
         """A fresh, empty generation; not in use yet."""
-        directory = self.path / f"{_PREFIX}{max(map(_number, self.all()), default=0) + 1:06d}"
+        number = 1 + max((generation_number(one.name) for one in self.all()), default=0)
+        directory = self.path / f"{GENERATION_PREFIX}{number:06d}"
         directory.mkdir()
         return directory
 
     def switch(self, generation: Path) -> None:
         """Take `generation` into use, in one step that survives a crash at any moment."""
         # The name is written inside of the generation first: nothing but generations and CURRENT lives up here.
-        draft = generation / _CURRENT
+        draft = generation / CURRENT
         with draft.open("w", encoding="utf-8") as file:
             file.write(generation.name + "\n")
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(self.path / _CURRENT)
+        draft.replace(self.path / CURRENT)
         os.fsync(self._lock)
 
     def drop(self, generation: Path) -> None:
@@ -106,11 +104,11 @@ def is_still(path: Path, found: os.stat_result) -> bool:
 def current_generation(path: Path) -> Path | None:
     """The generation in use of the index in `path`, which may be locked by another process."""
     try:
-        name = (path / _CURRENT).read_text(encoding="utf-8").strip()
+        name = (path / CURRENT).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return None
     directory = path / name
-    return directory if name.startswith(_PREFIX) and "/" not in name and directory.is_dir() else None
+    return directory if name.startswith(GENERATION_PREFIX) and "/" not in name and directory.is_dir() else None
 
 
 def carry_files(source: Path, target: Path) -> None:
@@ -153,8 +151,3 @@ def _made_and_locked(path: Path) -> int:
             "stop the other one, or set PRECEDENT_CHROMA_PATH to another directory"
         ) from error
     return lock
-
-
-def _number(generation: Path) -> int:
-    digits = generation.name.removeprefix(_PREFIX)
-    return int(digits) if digits.isascii() and digits.isdigit() else 0

@@ -16,20 +16,18 @@ import structlog
 
 from precedent_indexer.domain.index_state import Identity, ModelInfo
 from precedent_indexer.domain.messages import LogState
-from precedent_indexer.domain.ports import Generations, VectorStore
-from precedent_indexer.domain.rows import INDEX_FORMAT, READABLE_FORMATS
+from precedent_indexer.domain.ports import Generations, Log, VectorStore
+from precedent_indexer.domain.rows import INDEX_FORMAT
 from precedent_indexer.errors import IndexBroken, StoreUnavailable
 from precedent_indexer.index.deleted_text import DeletedTextMarker
 from precedent_indexer.index.directory import carry_files, is_still
+from precedent_indexer.index.layout import MODEL_FILES, UNFINISHED
+from precedent_indexer.index.log_match import put_back, rewritten, unusable
 from precedent_indexer.index.vector_file import VectorFile, inherit, open_vectors
 from precedent_schemas.subjects import STANDING_COLLECTIONS
 
 log = structlog.get_logger(__name__)
 
-MODEL_FILES: Final = "model"
-"""Inside of a generation: the files of the model that made its vectors, so that it can answer when another is used."""
-UNFINISHED: Final = "unfinished.json"
-"""Inside of a generation that a rebuild fills: what it is to become."""
 _RESUMED: Final = "a rebuild was interrupted: it is resumed"
 
 
@@ -125,7 +123,7 @@ class GenerationStore:
         except (IndexBroken, StoreUnavailable) as error:
             log.warning("index_rebuilt", reason=str(error), generation=current.name)
             return self.begin(log_state, orphan)
-        reason = _unusable(identity, log_state)
+        reason = unusable(identity, log_state)
         if reason is not None or identity is None:
             store.close()
             log.warning("index_rebuilt", reason=reason, generation=current.name)
@@ -272,26 +270,19 @@ class GenerationStore:
         return None
 
 
-def misfit(identity: Identity, log_state: LogState) -> str | None:
-    """Why an index cannot be a view of this log; None when it can."""
-    if identity.stream_created != log_state.created:
-        return (
-            f"it belongs to the log created at {identity.stream_created}, this one was created at {log_state.created}"
-        )
-    if identity.watermark > log_state.last_seq:
-        return f"it has read up to {identity.watermark}, but the log ends at {log_state.last_seq}"
-    return None
-
-
-def _unusable(identity: Identity | None, log_state: LogState) -> str | None:
-    """Why an index may not even answer for a while; None when it may."""
-    if identity is None:
-        return "it does not say what it is"
-    if identity.index_format not in READABLE_FORMATS:
-        return f"its format is {identity.index_format}, this version reads {sorted(READABLE_FORMATS)}"
-    return misfit(identity, log_state)
-
-
-def with_watermark(identity: Identity, seq: int) -> Identity:
-    """`identity` of the same index, further on in the log."""
-    return replace(identity, watermark=seq)
+async def open_index(
+    generations: GenerationStore, source: Log, log_state: LogState, broken: str | None, orphan: str | None
+) -> Generation:
+    """The index, opened or begun; the arguments are those of `GenerationStore.open`."""
+    said = generations.look(broken)
+    corrected = await put_back(said, log_state, source) if said is not None else None
+    if corrected is not None:
+        log.info("log_was_put_back", created=log_state.created, indexed_seq=corrected.watermark)
+        generations.correct(corrected)
+    index = generations.open(log_state, broken, orphan)
+    reason = await rewritten(index.identity, source)
+    if reason is None:
+        return index
+    log.warning("index_rebuilt", reason=reason, generation=index.path.name)
+    index.close()
+    return generations.begin(log_state, index.identity.uuid)

@@ -9,6 +9,7 @@ from datetime import datetime
 from precedent_indexer.domain.index_state import Identity
 from precedent_indexer.domain.messages import LogState
 from precedent_indexer.domain.ports import Log
+from precedent_indexer.domain.rows import READABLE_FORMATS
 
 
 async def marked(identity: Identity, source: Log, seq: int) -> Identity:
@@ -52,3 +53,28 @@ async def began_at(log_state: LogState, source: Log) -> datetime | None:
 async def _stored_at(source: Log, seq: int) -> str | None:
     found = [message async for message in source.read(seq, seq)]
     return found[0].stored_at.isoformat() if found else None
+
+
+def misfit(identity: Identity, log_state: LogState) -> str | None:
+    """Why an index cannot be a view of this log; None when it can."""
+    if identity.stream_created != log_state.created:
+        return (
+            f"it belongs to the log created at {identity.stream_created}, this one was created at {log_state.created}"
+        )
+    if identity.watermark > log_state.last_seq:
+        return f"it has read up to {identity.watermark}, but the log ends at {log_state.last_seq}"
+    return None
+
+
+def unusable(identity: Identity | None, log_state: LogState) -> str | None:
+    """Why an index may not even answer for a while; None when it may."""
+    if identity is None:
+        return "it does not say what it is"
+    if identity.index_format not in READABLE_FORMATS:
+        return f"its format is {identity.index_format}, this version reads {sorted(READABLE_FORMATS)}"
+    return misfit(identity, log_state)
+
+
+def with_watermark(identity: Identity, seq: int) -> Identity:
+    """`identity` of the same index, further on in the log."""
+    return replace(identity, watermark=seq)

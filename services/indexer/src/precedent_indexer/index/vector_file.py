@@ -16,12 +16,10 @@ import numpy as np
 import structlog
 
 from precedent_indexer.domain.index_state import Vector
+from precedent_indexer.index.layout import INHERITED_VECTORS, VECTORS
 
 log = structlog.get_logger(__name__)
 
-_FILE: Final = "vectors.sqlite"
-INHERITED: Final = "inherited-vectors.sqlite"
-"""The file of the generation before, until this one has read the log."""
 _TOGETHER: Final = 500
 """Texts of one look-up."""
 _CHECK_BYTES: Final = 8
@@ -153,10 +151,10 @@ class VectorFile:
 
 def open_vectors(generation: Path, fingerprint: str, earlier: VectorFile | None = None) -> VectorFile:
     """The vector file of a generation; behind it `earlier`, or the one that the generation has inherited."""
-    inherited = generation / INHERITED
+    inherited = generation / INHERITED_VECTORS
     if earlier is None and inherited.exists():
         earlier = VectorFile(inherited, fingerprint)
-    return VectorFile(generation / _FILE, fingerprint, earlier)
+    return VectorFile(generation / VECTORS, fingerprint, earlier)
 
 
 def inherit(generation: Path, from_generation: Path) -> None:
@@ -164,13 +162,13 @@ def inherit(generation: Path, from_generation: Path) -> None:
 
     They are kept until that one has read the log: only then is it known which of them nobody needs.
     """
-    files = [from_generation / name for name in (_FILE, INHERITED) if (from_generation / name).is_file()]
+    files = [from_generation / name for name in (VECTORS, INHERITED_VECTORS) if (from_generation / name).is_file()]
     if files:
         # A generation that was given up before it had read the log has two; one is enough to save most of the work.
         most = max(files, key=lambda file: file.stat().st_size)
         for suffix in ("-wal", ""):
             with contextlib.suppress(OSError):
-                most.with_name(most.name + suffix).replace(generation / (INHERITED + suffix))
+                most.with_name(most.name + suffix).replace(generation / (INHERITED_VECTORS + suffix))
 
 
 def drop_inherited(vectors: VectorFile) -> None:

@@ -6,10 +6,11 @@ from precedent_indexer.domain.index_state import Identity
 from precedent_indexer.domain.messages import ConsumerState, LogState
 from precedent_indexer.domain.ports import Log
 from precedent_indexer.errors import Fault, StartRefused
-from precedent_indexer.index.generations import Generation, misfit, with_watermark
-from precedent_indexer.index.log_match import marked, rewritten
+from precedent_indexer.index.generations import Generation
+from precedent_indexer.index.layout import CRASH_JOURNAL
+from precedent_indexer.index.log_match import marked, misfit, rewritten, with_watermark
 from precedent_indexer.index.watermark import Progress
-from precedent_indexer.ingest.crash_journal import FILE, CrashJournal
+from precedent_indexer.ingest.crash_journal import CrashJournal
 from precedent_indexer.runtime.threads import Workers
 
 
@@ -17,7 +18,7 @@ class Checkpoint:
     """The books of one generation."""
 
     def __init__(self, bus: Bus, index: Generation, progress: Progress, workers: Workers, source: Log) -> None:
-        self.journal = CrashJournal(index.path / FILE)
+        self.journal = CrashJournal(index.path / CRASH_JOURNAL)
         """The note of what is being worked on."""
         self._bus = bus
         self._index = index

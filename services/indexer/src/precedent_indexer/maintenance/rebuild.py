@@ -17,10 +17,12 @@ import structlog
 from precedent_indexer.domain.messages import LogMessage, Refusal
 from precedent_indexer.domain.ports import DeadLetters, Log, Probe
 from precedent_indexer.errors import BusUnavailable, Fault, JobFailed, StoreUnavailable
-from precedent_indexer.index.generations import Generation, GenerationStore, with_watermark
+from precedent_indexer.index.generations import Generation, GenerationStore
+from precedent_indexer.index.layout import CRASH_JOURNAL
+from precedent_indexer.index.log_match import with_watermark
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.applier import Applier
-from precedent_indexer.ingest.crash_journal import FILE, CrashJournal
+from precedent_indexer.ingest.crash_journal import CrashJournal
 from precedent_indexer.maintenance.recall_check import overlap_at_10
 from precedent_indexer.maintenance.retention import expire
 from precedent_indexer.runtime.jobs import ReportProgress, Run
@@ -117,7 +119,7 @@ class Rebuilder:
         filling = _Filling(
             index=index,
             applier=self._service.filler(index),
-            journal=CrashJournal(index.path / FILE),
+            journal=CrashJournal(index.path / CRASH_JOURNAL),
             done=index.identity.watermark,
             saved_at=time.monotonic(),
         )

@@ -22,8 +22,7 @@ from precedent_indexer.app.endpoint import ServiceEndpoint
 from precedent_indexer.app.models import Models
 from precedent_indexer.domain.writers import WriterHistory, WriterTerm
 from precedent_indexer.errors import Fault, Stalled
-from precedent_indexer.index.generations import Generation, GenerationStore
-from precedent_indexer.index.opening import open_index
+from precedent_indexer.index.generations import Generation, GenerationStore, open_index
 from precedent_indexer.replicas.follower import LOOK_EVERY_S, Follower
 from precedent_indexer.replicas.forwarding import take_forwarded, writers_subject
 from precedent_indexer.replicas.late_writes import LateWriteRepair

@@ -17,7 +17,8 @@ from precedent_indexer.domain.messages import LogState
 from precedent_indexer.domain.ports import VectorStore
 from precedent_indexer.errors import IndexBroken
 from precedent_indexer.index.directory import IndexDirectory
-from precedent_indexer.index.generations import Generation, GenerationStore, with_watermark
+from precedent_indexer.index.generations import Generation, GenerationStore
+from precedent_indexer.index.log_match import with_watermark
 
 LOG = LogState("2026-01-01T00:00:00Z", 1, 100, 100, 1000)
 MODEL = ModelInfo("fake", "sha256:1", 384, "fake")

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from precedent_indexer.errors import StoreUnavailable
-from precedent_indexer.ingest.crash_journal import FILE, CrashJournal
+from precedent_indexer.index.layout import CRASH_JOURNAL
+from precedent_indexer.ingest.crash_journal import CrashJournal
 
 
 def note(directory: Path) -> CrashJournal:
     """The note as the next process finds it."""
-    return CrashJournal(directory / FILE)
+    return CrashJournal(directory / CRASH_JOURNAL)
 
 
 def suspects(found: CrashJournal) -> list[int]:
@@ -84,13 +85,13 @@ def test_ends_add_to_what_is_suspected(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"taken": [1], "alone": 0, "suspected": [0, 0], "blames": {}}'])
 def test_a_note_that_is_none_blames_nobody(tmp_path: Path, text: str) -> None:
     """A file that cannot be read is as good as none."""
-    (tmp_path / FILE).write_text(text)
+    (tmp_path / CRASH_JOURNAL).write_text(text)
     assert suspects(note(tmp_path)) == []
 
 
 def test_what_cannot_be_noted_is_not_touched(tmp_path: Path) -> None:
     """Where the note cannot be written, it is a fault of the store; letting go never fails."""
-    life = CrashJournal(tmp_path / "gone" / FILE)
+    life = CrashJournal(tmp_path / "gone" / CRASH_JOURNAL)
     with pytest.raises(StoreUnavailable, match="in hand"):
         life.take(1, 2)
     life.clear()

@@ -16,8 +16,9 @@ from fakes.vector_store import FakeStore
 from precedent_indexer.domain.index_state import Vectors
 from precedent_indexer.domain.messages import Refusal
 from precedent_indexer.errors import BusUnavailable, JobFailed, ModelUnavailable, StoreUnavailable
-from precedent_indexer.index.generations import with_watermark
-from precedent_indexer.ingest.crash_journal import ENDED_TWICE, FILE, CrashJournal
+from precedent_indexer.index.layout import CRASH_JOURNAL
+from precedent_indexer.index.log_match import with_watermark
+from precedent_indexer.ingest.crash_journal import ENDED_TWICE, CrashJournal
 from precedent_indexer.maintenance import rebuild as rebuilding
 from precedent_schemas.events import Deletion
 from precedent_schemas.failures import DeadReason
@@ -339,7 +340,7 @@ def named(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> list[tuple[i
 async def test_what_was_in_hand_at_an_end_is_handled_alone(service: FakeService, named: list[tuple[int, bool]]) -> None:
     """Nothing else is in hand meanwhile: if the process ends again, nobody else is blamed for it."""
     left = await half_way(service)
-    CrashJournal(left / FILE).take(97, 99)
+    CrashJournal(left / CRASH_JOURNAL).take(97, 99)
     await service.start()
     await service.rebuilder().run("for a test", Reports())
     assert {97, 98, 99} <= {seq for seq, _ in named}
@@ -350,10 +351,10 @@ async def test_what_was_in_hand_at_an_end_is_handled_alone(service: FakeService,
 async def test_what_ends_the_process_of_a_rebuild_is_refused(service: FakeService) -> None:
     """Named alone at two ends it is a dead letter, also where the index in use has it: its neighbours are there."""
     left = await half_way(service)
-    note = CrashJournal(left / FILE)
+    note = CrashJournal(left / CRASH_JOURNAL)
     note.take(97, 99)
     for _ in range(2):
-        note = CrashJournal(left / FILE)
+        note = CrashJournal(left / CRASH_JOURNAL)
         note.take_alone(98)
     await service.start()
     await service.rebuilder().run("for a test", Reports())
@@ -388,7 +389,7 @@ async def test_a_model_that_ends_the_process_blames_nobody(
 ) -> None:
     """Before anybody is named, model and store must show that they work; where they do not, it is their fault."""
     left = await half_way(service)
-    CrashJournal(left / FILE).take(97, 99)
+    CrashJournal(left / CRASH_JOURNAL).take(97, 99)
     await service.start()
 
     def fail(_self: object, _texts: Sequence[str]) -> Vectors:

@@ -22,6 +22,7 @@ from precedent_indexer.domain.index_state import Identity, Vectors, Where
 from precedent_indexer.domain.rows import Row
 from precedent_indexer.domain.writers import Fence
 from precedent_indexer.errors import StartRefused, StoreUnavailable
+from precedent_indexer.index.layout import GENERATION_PREFIX
 from precedent_indexer.settings import Settings, without_secrets
 
 log = structlog.get_logger(__name__)
@@ -31,7 +32,6 @@ REQUEST_TIMEOUT_S: Final = 30.0
 _BETWEEN_TRIES_S: Final = 0.5
 _CONFESSIONS: Final = 10
 _LOOK_AGAIN_S: Final = 0.05
-PREFIX: Final = "generation-"
 
 
 class ServedStore(ChromaTables):
@@ -154,7 +154,7 @@ class ChromaServer:
         """Names of those that have collections, or an identity."""
         with self._calls.doing("list collections"):
             names = {name.partition(".")[0] for name in collection_names(self._client)}
-        return sorted(name for name in names if name.startswith(PREFIX))
+        return sorted(name for name in names if name.startswith(GENERATION_PREFIX))
 
     def tables(self, generation: str) -> list[Collection]:
         """Chroma's own collections of a generation."""

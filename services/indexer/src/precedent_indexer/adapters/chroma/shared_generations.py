@@ -12,10 +12,10 @@ from typing import Final
 
 import structlog
 
-from precedent_indexer.adapters.chroma.server import PREFIX, ChromaServer, ServedStore
+from precedent_indexer.adapters.chroma.server import ChromaServer, ServedStore
 from precedent_indexer.domain.writers import Fence
 from precedent_indexer.errors import StoreUnavailable
-from precedent_indexer.ingest.crash_journal import FILE
+from precedent_indexer.index.layout import CRASH_JOURNAL, GENERATION_PREFIX, generation_number
 
 log = structlog.get_logger(__name__)
 
@@ -58,9 +58,9 @@ class SharedGenerations:
     def new(self) -> Path:
         """A fresh, empty generation; not in use yet."""
         self._fence.check()
-        number = 1 + max((_number(name) for name in self._server.generations()), default=0)
+        number = 1 + max((generation_number(name) for name in self._server.generations()), default=0)
         # Another writer, late or to come, must never mean the same one.
-        return self._beside(f"{PREFIX}{number:06d}-{uuid.uuid4().hex[:8]}")
+        return self._beside(f"{GENERATION_PREFIX}{number:06d}-{uuid.uuid4().hex[:8]}")
 
     def switch(self, generation: Path) -> None:
         """Take `generation` into use, in one step.
@@ -106,15 +106,10 @@ class SharedGenerations:
         for generation in self.path.iterdir():
             # The note of what was in hand holds no texts, and tells which message ends whoever touches it.
             for left in generation.iterdir():
-                if left.name != FILE:
+                if left.name != CRASH_JOURNAL:
                     shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def _beside(self, name: str) -> Path:
         path = self.path / name
         path.mkdir(exist_ok=True)
         return path
-
-
-def _number(name: str) -> int:
-    digits = name.removeprefix(PREFIX).partition("-")[0]
-    return int(digits) if digits.isascii() and digits.isdigit() else 0

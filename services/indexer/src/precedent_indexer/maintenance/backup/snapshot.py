@@ -19,9 +19,7 @@ from typing import Final
 from precedent_indexer.domain.index_state import Identity
 from precedent_indexer.errors import CommandFailed, IndexBroken, StoreUnavailable
 from precedent_indexer.index.directory import current_generation
-from precedent_indexer.index.generations import MODEL_FILES, UNFINISHED
-from precedent_indexer.index.vector_file import INHERITED
-from precedent_indexer.ingest.crash_journal import FILE as CRASH_JOURNAL
+from precedent_indexer.index.layout import CRASH_JOURNAL, INHERITED_VECTORS, MODEL_FILES, UNFINISHED
 from precedent_indexer.maintenance.backup.files import (
     copy_database,
     copy_file,
@@ -43,7 +41,7 @@ for stalled."""
 _STORE: Final = ".sqlite3"
 _DATABASES: Final = (_STORE, ".sqlite")
 _BESIDE_DATABASES: Final = ("-wal", "-shm", "-journal")
-_LEFT_OUT: Final = frozenset({CRASH_JOURNAL, UNFINISHED, INHERITED})
+_LEFT_OUT: Final = frozenset({CRASH_JOURNAL, UNFINISHED, INHERITED_VECTORS})
 """Of this very moment of the indexer's work: the copy is at no work."""
 
 
