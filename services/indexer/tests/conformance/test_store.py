@@ -421,3 +421,13 @@ def test_revisions_make_no_event_unfindable(store: VectorStore) -> None:
         if f"e{number}" not in {one for one, _ in store.nearest_ids(C, unit(1000 * number + seq), 10, None)}
     ]
     assert lost == []
+
+
+def test_outcomes_are_found_by_their_sequence(store: VectorStore) -> None:
+    """Of events that are there and of others; a collection without outcomes has none."""
+    outcomes = {"e1": decided("e1", 8), "e2": decided("e2", 9), "nobody": decided("nobody", 11)}
+    store.write(C, Writes(rows={"e1": (row("e1", 1), unit(1))}, outcomes=outcomes))
+    assert store.decided_within(C, 8, 9) == {"e1": 8, "e2": 9}
+    assert store.decided_within(C, 9, 20) == {"e2": 9, "nobody": 11}
+    assert store.decided_within(C, 12, 20) == {}
+    assert store.decided_within("elsewhere", 1, 20) == {}

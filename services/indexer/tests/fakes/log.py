@@ -64,6 +64,11 @@ class FakeLog:
         size = sum(len(one.data) for one in self.messages.values())
         return LogState(self.created, first, self.last_seq, len(self.messages), size)
 
+    async def gone(self) -> list[int]:
+        """What is missing in between."""
+        self._step("gone")
+        return [seq for seq in range(min(self.messages, default=0), self.last_seq) if seq not in self.messages]
+
     async def read(self, first: int, last: int) -> AsyncIterator[LogMessage]:
         """What exists, in order."""
         for seq in range(first, last + 1):

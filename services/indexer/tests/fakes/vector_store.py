@@ -126,6 +126,12 @@ class FakeStore:
         decided = self._outcomes.get(collection, {})
         return rows[:limit], [one for one, record in decided.items() if record.seq < seq][:limit]
 
+    def decided_within(self, collection: str, first_seq: int, last_seq: int) -> dict[str, int]:
+        """Outcomes by their sequence."""
+        self._step("decided_within")
+        decided = self._outcomes.get(collection, {})
+        return {one: record.seq for one, record in decided.items() if first_seq <= record.seq <= last_seq}
+
     def nearest(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[Row, float]]:
         """The nearest, exactly."""
         self._step("nearest")

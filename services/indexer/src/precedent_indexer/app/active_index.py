@@ -30,6 +30,7 @@ from precedent_indexer.ingest.applier import Applier
 from precedent_indexer.ingest.checkpoint import Checkpoint
 from precedent_indexer.ingest.supervisor import Ingest
 from precedent_indexer.maintenance.housekeeping import Housekeeping
+from precedent_indexer.maintenance.log_gaps import LogGaps
 from precedent_indexer.maintenance.rebuild import Rebuilder
 from precedent_indexer.maintenance.verify import Subject, Verifier
 from precedent_indexer.maintenance.watchdog import StoreWatchdog
@@ -119,6 +120,7 @@ class Serving:
             if dependencies.settings.precedent_chroma_url
             else dependencies.settings.precedent_scrub_after,
             metrics=dependencies.metrics,
+            gaps=LogGaps(self, self.progress),
         )
         self.observer = Observer(
             service=self,
@@ -295,7 +297,7 @@ class Serving:
 
     def _job_verbs(self, index: Generation, applier: Applier) -> JobVerbs:
         """What begins long work on a generation."""
-        subject = Subject(
+        subject = self.subject = Subject(
             store=index.store,
             source=self._dependencies.source,
             applier=applier,

@@ -61,6 +61,9 @@ class Log(Protocol):
     def read(self, first: int, last: int) -> AsyncIterator[LogMessage]:
         """What still exists from sequence `first` to `last`, both included, in order."""
 
+    async def gone(self) -> list[int]:
+        """Sequences between its first and its last message that it no longer has, in order."""
+
     def deletions(self, collection: str, after_seq: int) -> AsyncIterator[LogMessage]:
         """The deletions of a collection behind `after_seq`, in order."""
 
@@ -173,6 +176,9 @@ class VectorStore(Protocol):
 
     def older(self, collection: str, seq: int, limit: int) -> tuple[list[Row], list[str]]:
         """Rows below `seq`, and ids of events, there or not, whose outcome is below it; at most `limit` of each."""
+
+    def decided_within(self, collection: str, first_seq: int, last_seq: int) -> dict[str, int]:
+        """Ids of events, there or not, whose latest outcome lies from `first_seq` to `last_seq`, and where."""
 
     def nearest(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[Row, float]]:
         """Up to `n` rows nearest to `vector` with their cosine similarity, best first; approximate."""

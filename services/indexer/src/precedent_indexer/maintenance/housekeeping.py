@@ -11,6 +11,7 @@ from precedent_indexer.errors import Fault, QuestionFailed
 from precedent_indexer.index.generations import Generation
 from precedent_indexer.index.vector_file import drop_inherited
 from precedent_indexer.index.watermark import Progress
+from precedent_indexer.maintenance.log_gaps import LogGaps
 from precedent_indexer.maintenance.rebuild import Rebuilder
 from precedent_indexer.maintenance.retention import expire
 from precedent_indexer.observability.metrics import Metrics, discard_metrics
@@ -48,6 +49,7 @@ class Housekeeping:
         rebuilder: Rebuilder,
         scrub_after_s: float,
         metrics: Metrics | None = None,
+        gaps: LogGaps | None = None,
     ) -> None:
         """`scrub_after_s`: deleted text stays in the files no longer; 0: as long as nobody asks for a rebuild."""
         self._service = service
@@ -58,6 +60,7 @@ class Housekeeping:
         self._rebuilder = rebuilder
         self._scrub_after_s = scrub_after_s
         self._metrics = metrics or discard_metrics()
+        self._gaps = gaps
         self._looked_at: Generation | None = None
         self._read_when: int = 0
         self._log_begins_at = 0
@@ -91,6 +94,8 @@ class Housekeeping:
             expired = await expire(self._workers, index.store, index.vectors, log_state.first_seq)
             self._metrics.events_removed.labels("expired").inc(expired)
             self._log_begins_at = log_state.first_seq
+        if self._gaps is not None:
+            self._metrics.events_removed.labels("left_the_log").inc(await self._gaps.follow(log_state))
         if self._progress.indexed_seq >= self._read_when:
             await self._workers.write(drop_inherited, index.vectors)
 

@@ -187,23 +187,31 @@ class Verifier:
                 tally.repaired += len(wrong) - len(await self._compare(list(wrong), first_seq))
 
     async def _repair(self, suspects: Sequence[Suspect]) -> None:
-        of = self._of
-        seqs = sorted({seq for collection, one in suspects for seq in self._expected.seqs(collection, one)})
-        covered = of.progress.indexed_seq
-        # Until they are applied anew, the index covers the log up to before them alone: whatever ends this process
-        # or this job, all that comes behind is then applied again.
-        before = seqs[0] - 1 if seqs else covered
-        await of.save_watermark(before)
-        try:
-            for collection in dict.fromkeys(one for one, _ in suspects):
-                ids = [event_id for name, event_id in suspects if name == collection]
-                await of.applier.take_out(collection, ids)
-            messages = [message for seq in seqs async for message in of.source.read(seq, seq)]
-            await of.applier.apply(messages)
-        except BaseException:
-            of.progress.rewind(before)
-            raise
-        await of.save_watermark(covered)
+        seqs = {seq for collection, one in suspects for seq in self._expected.seqs(collection, one)}
+        await reapply(self._of, suspects, sorted(seqs))
+
+
+async def reapply(of: Subject, suspects: Sequence[Suspect], seqs: Sequence[int]) -> None:
+    """Take out what the index has of `suspects`, and apply what the log still has at `seqs`; only while held.
+
+    Raises:
+        Fault: the log, the store or the model fails; what was begun is applied again from the log.
+    """
+    covered = of.progress.indexed_seq
+    # Until they are applied anew, the index covers the log up to before them alone: whatever ends this process
+    # or this job, all that comes behind is then applied again.
+    messages = [message for seq in seqs async for message in of.source.read(seq, seq)]
+    before = messages[0].seq - 1 if messages else covered
+    await of.save_watermark(before)
+    try:
+        for collection in dict.fromkeys(one for one, _ in suspects):
+            ids = [event_id for name, event_id in suspects if name == collection]
+            await of.applier.take_out(collection, ids)
+        await of.applier.apply(messages)
+    except BaseException:
+        of.progress.rewind(before)
+        raise
+    await of.save_watermark(covered)
 
 
 def _parts(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -80,11 +80,12 @@ class Metrics:
             self.dead_letters.labels(str(reason))
         self.events_removed = Counter(
             "precedent_events_removed_total",
-            "Events that left the index. `expired`: the log gave them up",
+            "Events that left the index. `expired`: the log gave them up; `left_the_log`: they were removed "
+            "from within it, or their outcomes",
             ["why"],
             registry=registry,
         )
-        for why in ("deleted", "expired"):
+        for why in ("deleted", "expired", "left_the_log"):
             self.events_removed.labels(why)
         self.faults = Counter(
             "precedent_faults_total",

@@ -134,6 +134,16 @@ class ChromaReads:
             outcomes = companion and companion.get(limit=limit, include=[], **narrowed(decided))
             return _read_rows(rows) if rows else [], list(outcomes["ids"]) if outcomes else []
 
+    def decided_within(self, collection: str, first_seq: int, last_seq: int) -> dict[str, int]:
+        """Ids whose latest outcome lies from `first_seq` to `last_seq`, and where."""
+        with self._rwlock.reading(), self._calls.doing(f"read the outcomes of {collection}"):
+            companion = self._find(collection + OUTCOMES_SUFFIX)
+            if companion is None:
+                return {}
+            within = Where({"$and": [{"outcome_seq": {"$gte": first_seq}}, {"outcome_seq": {"$lte": last_seq}}]})
+            got: Any = companion.get(include=["metadatas"], **narrowed(within))
+            return {one: int(found["outcome_seq"]) for one, found in zip(got["ids"], got["metadatas"], strict=True)}
+
     def nearest(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[Row, float]]:
         """Up to `n` rows nearest to `vector` with their cosine similarity, best first."""
         with self._rwlock.reading(), self._calls.doing(f"search collection {collection}"):

@@ -50,6 +50,12 @@ class JetStreamLog:
         state = info["state"]
         return LogState(info["created"], state["first_seq"], state["last_seq"], state["messages"], state["bytes"])
 
+    async def gone(self) -> list[int]:
+        """Sequences within it that it no longer has, in order."""
+        info = await self._bus.api(f"STREAM.INFO.{subjects.EVENTS_STREAM}", {"deleted_details": True})
+        found: list[int] = info["state"].get("deleted") or []
+        return found
+
     async def read(self, first: int, last: int) -> AsyncIterator[LogMessage]:
         """What still exists from `first` to `last`, in order, by direct gets that skip what is gone."""
         async for message in read_stream(self._bus, subjects.EVENTS_STREAM, first, last):
