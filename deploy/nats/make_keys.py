@@ -91,7 +91,7 @@ class Deployment:
         if self.plan.mutual_tls:
             pair = self.client(account, name)
             settings |= {"NATS_CERT": str(pair.cert), "NATS_KEY": str(pair.key)}
-        if user.role is Role.OPERATOR:
+        if Role.OPERATOR in user.role:
             # `init` bounds the streams by these when it creates them.
             settings["PRECEDENT_LOG_MAX_BYTES"] = str(int(tenant.log_bytes))
             settings["PRECEDENT_DEAD_LETTERS_MAX_BYTES"] = str(int(tenant.dead_letters_bytes))

@@ -12,7 +12,7 @@ import pytest_asyncio
 from harness.indexer_process import run_indexer_command
 from harness.waits import eventually
 from precedent_backend_adapter import NotDelivered, NotDeliveredReason, NotPermitted, Outcome, SecurityEvent, Verdict
-from security.closed_bus import INDEX_WAIT, ONE_TEAM, WAIT, ClosedStack, closed_bus, closed_stack
+from security.closed_bus import INDEX_WAIT, ONE_TEAM, WAIT, ClosedStack, closed_bus, closed_stack, run_precedent
 
 COMMAND_SECONDS = 90.0
 
@@ -52,6 +52,29 @@ async def test_publish_and_ask(stack: ClosedStack) -> None:
         assert [entry.event.id async for entry in analyst.list(collection=collection)] == [receipt.id]
         assert (await analyst.collection_stats(collection=collection)).count == 1
         assert (await analyst.stats()).indexed_seq >= last.seq
+
+
+async def test_an_analyst_records_an_outcome(stack: ClosedStack) -> None:
+    """An analyst asks, records what came of an event with the same key, and cannot publish an event."""
+    collection = f"judged-{uuid.uuid4().hex[:12]}"
+    async with stack.bus.precedent("backend") as backend, stack.bus.precedent("analyst") as analyst:
+        receipt = await backend.publish(failed_logins("failed logins", collection=collection))
+        outcome = Outcome(event_id=receipt.id, verdict=Verdict.TRUE_POSITIVE)
+        last = await analyst.publish_outcome(outcome, collection=collection)
+        answer = await analyst.search("logins", collection=collection, after=last, wait=INDEX_WAIT)
+        assert [hit.outcome and hit.outcome.verdict for hit in answer.hits] == [Verdict.TRUE_POSITIVE]
+        with pytest.raises(NotDelivered) as caught:
+            await analyst.publish(failed_logins("an event", collection=collection))
+        assert caught.value.reason is NotDeliveredReason.NOT_PERMITTED
+
+
+async def test_a_tool_publishes_and_waits(stack: ClosedStack) -> None:
+    """`precedent publish --wait` publishes and asks with one key of the role `tool`."""
+    code, out, err = await run_precedent(
+        *("publish", "auth.tool", "a failed login", "--id", "by-a-tool", "--wait"), settings=stack.bus.settings("tool")
+    )
+    assert (code, err) == (0, "")
+    assert "by-a-tool" in out
 
 
 async def test_delete_clear_and_dead_letters(stack: ClosedStack) -> None:

@@ -73,10 +73,10 @@ async def test_a_question_that_is_denied(team_bus: ClosedBus, subject: str) -> N
 async def test_a_publish_that_is_denied(team_bus: ClosedBus) -> None:
     """Events and outcomes of somebody who may only ask fail with subject and remedy, and can be published later."""
     outcome = Outcome(event_id="a", verdict=Verdict.BENIGN)
-    async with team_bus.precedent("analyst") as analyst:
+    async with team_bus.precedent("agent") as agent:
         for publishing, subject in (
-            (analyst.publish(EVENT), "security.events.v1.incidents.auth"),
-            (analyst.publish_outcome(outcome), "security.outcomes.v1.incidents"),
+            (agent.publish(EVENT), "security.events.v1.incidents.auth"),
+            (agent.publish_outcome(outcome), "security.outcomes.v1.incidents"),
         ):
             with pytest.raises(NotDelivered) as caught:
                 await publishing

@@ -69,7 +69,7 @@ def test_a_user_who_is_taken_out_keeps_the_files(tmp_path: Path) -> None:
     make_keys(tmp_path / "keys", ONE_TEAM)
     before = contents(tmp_path / "keys")
     plan = tmp_path / "plan.toml"
-    plan.write_text(ONE_TEAM.read_text().replace('analyst = { role = "asker" }\n', ""))
+    plan.write_text(ONE_TEAM.read_text().replace('analyst = { role = "analyst" }\n', ""))
     make_keys(tmp_path / "keys", plan)
     after = contents(tmp_path / "keys")
     assert {name for name in before if after.get(name) != before[name]} == {"server.conf"}
@@ -98,7 +98,17 @@ def test_certificates_that_are_brought_are_kept(tmp_path: Path) -> None:
         ('x = { role = "asker", kinds = ["auth"] }', "cannot be narrowed"),
         ('x = { role = "publisher", kinds = ["Auth.*"] }', "kind 'Auth.*' is none"),
         ('x = { role = "publisher", collections = ["*"] }', "collections"),
-        ('x = { role = "asker", payloads = true }', "only a viewer"),
+        ("x = { role = [] }", "users.x.role"),
+        ('x = { role = ["asker", "admin"] }', "users.x.role"),
+        ('x = { role = ["publisher", "viewer"], collections = ["rules"] }', "role viewer cannot be narrowed"),
+        ('x = { role = "analyst", kinds = ["auth"] }', "role analyst cannot be narrowed"),
+        ('x = { role = ["publisher", "analyst"], kinds = ["auth"] }', "role analyst cannot be narrowed"),
+        ('x = { role = ["asker", "tool"], payloads = true }', "only role viewer"),
+        (
+            'x = { role = ["asker", "operator"], limits = { max_connections = 1, max_subscriptions = 1 } }',
+            "role operator works inside",
+        ),
+        ('x = { role = "asker", payloads = true }', "only role viewer"),
         ('"x.>" = { role = "asker" }', "users"),
         ('x = { role = "operator", limits = { max_connections = 1, max_subscriptions = 1 } }', "limits"),
     ],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from closed_nats.roles import permissions
+from closed_nats.roles import combined
 from precedent_schemas import catalogue
 from security.closed_bus import settled
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 BACKEND = "backend"  # publisher of everything
 RULES_EDITOR = "rules-editor"  # publisher, narrowed to a collection
 FIREWALL = "firewall"  # publisher, narrowed to a source, in an account of its own
-ANALYST = "analyst"  # asker of everything
+ANALYST = "analyst"  # asks everything, and records outcomes
+TOOL = "tool"  # publishes and asks everything
+AGENT = "agent"  # asker of everything
+ON_CALL = "on-call"  # two roles in one key: operator and analyst
 RULES_READER = "rules-reader"  # asker, narrowed to a collection
 INDEXER = "indexer"
 OPERATOR = "operator"
@@ -30,10 +33,15 @@ BACKUP = "backup"
 IMPORTER = "importer"
 VIEWER = "viewer"
 AUDITOR = "auditor"  # viewer who may read messages
-USERS = (BACKEND, RULES_EDITOR, FIREWALL, ANALYST, RULES_READER, INDEXER, OPERATOR, BACKUP, IMPORTER, VIEWER, AUDITOR)
+USERS = (
+    *(BACKEND, RULES_EDITOR, FIREWALL, ANALYST, TOOL, AGENT, RULES_READER),
+    *(INDEXER, OPERATOR, ON_CALL, BACKUP, IMPORTER, VIEWER, AUDITOR),
+)
 
 NOBODY: frozenset[str] = frozenset()
-LOOKING = frozenset({OPERATOR, VIEWER, AUDITOR})
+LOOKING = frozenset({OPERATOR, ON_CALL, VIEWER, AUDITOR})
+ASKING = frozenset({ANALYST, TOOL, AGENT, ON_CALL})
+OPERATING = frozenset({OPERATOR, ON_CALL})
 LOG, DEAD = "SECURITY_EVENTS", "SECURITY_DEAD_LETTERS"
 OTHER = "KV_somebody-elses"
 """A stream of another application in the same account."""
@@ -47,44 +55,44 @@ def only(*users: str) -> frozenset[str]:
 # Spelled out by heart, on purpose: a name that is wrong in the schemas or in the roles is noticed here.
 PUBLISH: dict[str, frozenset[str]] = {
     # -- the log
-    "security.events.v1.incidents.auth": only(BACKEND, INDEXER, IMPORTER),
-    "security.events.v1.incidents.auth.brute_force": only(BACKEND, INDEXER, IMPORTER),
-    "security.events.v1.incidents.firewall": only(BACKEND, INDEXER, IMPORTER, FIREWALL),
-    "security.events.v1.incidents.firewall.drop": only(BACKEND, INDEXER, IMPORTER, FIREWALL),
-    "security.events.v1.incidents.firewalls": only(BACKEND, INDEXER, IMPORTER),
-    "security.events.v1.rules.auth": only(BACKEND, INDEXER, IMPORTER, RULES_EDITOR),
-    "security.events.v1.rules.firewall": only(BACKEND, INDEXER, IMPORTER, RULES_EDITOR),
+    "security.events.v1.incidents.auth": only(BACKEND, TOOL, INDEXER, IMPORTER),
+    "security.events.v1.incidents.auth.brute_force": only(BACKEND, TOOL, INDEXER, IMPORTER),
+    "security.events.v1.incidents.firewall": only(BACKEND, TOOL, INDEXER, IMPORTER, FIREWALL),
+    "security.events.v1.incidents.firewall.drop": only(BACKEND, TOOL, INDEXER, IMPORTER, FIREWALL),
+    "security.events.v1.incidents.firewalls": only(BACKEND, TOOL, INDEXER, IMPORTER),
+    "security.events.v1.rules.auth": only(BACKEND, TOOL, INDEXER, IMPORTER, RULES_EDITOR),
+    "security.events.v1.rules.firewall": only(BACKEND, TOOL, INDEXER, IMPORTER, RULES_EDITOR),
     "security.events.v1.rules": only(INDEXER),  # without a kind: only to be replayed where it died
     "security.events.v1": NOBODY,
     "security.events.v2.incidents.auth": NOBODY,
-    "security.outcomes.v1.incidents": only(BACKEND, INDEXER),
-    "security.outcomes.v1.rules": only(BACKEND, INDEXER, RULES_EDITOR),
+    "security.outcomes.v1.incidents": only(BACKEND, TOOL, ANALYST, ON_CALL, INDEXER),
+    "security.outcomes.v1.rules": only(BACKEND, TOOL, ANALYST, ON_CALL, INDEXER, RULES_EDITOR),
     "security.deletions.v1.incidents": only(INDEXER),
     "security.deletions.v1.rules": only(INDEXER),
     "security.dead.v1.incidents.malformed": only(INDEXER),
     "security.dead.v1._.unprocessable": only(INDEXER),
     # -- questions
-    "security.index.v1.incidents.search": only(ANALYST),
-    "security.index.v1.incidents.recurrence": only(ANALYST),
-    "security.index.v1.incidents.get": only(ANALYST, IMPORTER),
-    "security.index.v1.incidents.list": only(ANALYST),
-    "security.index.v1.incidents.stats": only(ANALYST) | LOOKING,
-    "security.index.v1.incidents.delete": only(OPERATOR),
-    "security.index.v1.incidents.clear": only(OPERATOR),
-    "security.index.v1.rules.search": only(ANALYST, RULES_READER),
-    "security.index.v1.rules.recurrence": only(ANALYST, RULES_READER),
-    "security.index.v1.rules.get": only(ANALYST, RULES_READER, IMPORTER),
-    "security.index.v1.rules.list": only(ANALYST, RULES_READER),
-    "security.index.v1.rules.stats": only(ANALYST, RULES_READER) | LOOKING,
-    "security.index.v1.rules.delete": only(OPERATOR),
-    "security.index.v1.rules.clear": only(OPERATOR),
-    "security.index.v1.stats": only(ANALYST, INDEXER) | LOOKING,
-    "security.index.v1.rebuild": only(OPERATOR),
-    "security.index.v1.verify": only(OPERATOR),
-    "security.deadletters.v1.list": only(OPERATOR),
-    "security.deadletters.v1.get": only(OPERATOR),
-    "security.deadletters.v1.replay": only(OPERATOR),
-    "security.deadletters.v1.drop": only(OPERATOR),
+    "security.index.v1.incidents.search": ASKING,
+    "security.index.v1.incidents.recurrence": ASKING,
+    "security.index.v1.incidents.get": ASKING | only(IMPORTER),
+    "security.index.v1.incidents.list": ASKING,
+    "security.index.v1.incidents.stats": ASKING | LOOKING,
+    "security.index.v1.incidents.delete": OPERATING,
+    "security.index.v1.incidents.clear": OPERATING,
+    "security.index.v1.rules.search": ASKING | only(RULES_READER),
+    "security.index.v1.rules.recurrence": ASKING | only(RULES_READER),
+    "security.index.v1.rules.get": ASKING | only(RULES_READER, IMPORTER),
+    "security.index.v1.rules.list": ASKING | only(RULES_READER),
+    "security.index.v1.rules.stats": ASKING | only(RULES_READER) | LOOKING,
+    "security.index.v1.rules.delete": OPERATING,
+    "security.index.v1.rules.clear": OPERATING,
+    "security.index.v1.stats": ASKING | only(INDEXER) | LOOKING,
+    "security.index.v1.rebuild": OPERATING,
+    "security.index.v1.verify": OPERATING,
+    "security.deadletters.v1.list": OPERATING,
+    "security.deadletters.v1.get": OPERATING,
+    "security.deadletters.v1.replay": OPERATING,
+    "security.deadletters.v1.drop": OPERATING,
     # -- discovery of services
     "$SRV.PING": LOOKING,
     "$SRV.INFO": LOOKING,
@@ -119,16 +127,16 @@ PUBLISH: dict[str, frozenset[str]] = {
     f"$JS.ACK.{LOG}.indexer.1.2.3.1700000000000000000.0": only(INDEXER),
     f"$JS.ACK.{LOG}.other.1.2.3.1700000000000000000.0": NOBODY,
     # -- JetStream: changing
-    f"$JS.API.STREAM.CREATE.{LOG}": only(OPERATOR),
-    f"$JS.API.STREAM.CREATE.{DEAD}": only(OPERATOR),
-    f"$JS.API.STREAM.UPDATE.{LOG}": only(OPERATOR),
-    f"$JS.API.STREAM.UPDATE.{DEAD}": only(OPERATOR),
+    f"$JS.API.STREAM.CREATE.{LOG}": OPERATING,
+    f"$JS.API.STREAM.CREATE.{DEAD}": OPERATING,
+    f"$JS.API.STREAM.UPDATE.{LOG}": OPERATING,
+    f"$JS.API.STREAM.UPDATE.{DEAD}": OPERATING,
     f"$JS.API.STREAM.PURGE.{LOG}": only(INDEXER),
     f"$JS.API.STREAM.PURGE.{DEAD}": NOBODY,
     f"$JS.API.STREAM.MSG.DELETE.{LOG}": only(INDEXER),
     f"$JS.API.STREAM.MSG.DELETE.{DEAD}": only(INDEXER),
-    f"$JS.API.CONSUMER.CREATE.{LOG}.indexer": only(INDEXER, OPERATOR),
-    f"$JS.API.CONSUMER.DELETE.{LOG}.indexer": only(INDEXER, OPERATOR),
+    f"$JS.API.CONSUMER.CREATE.{LOG}.indexer": OPERATING | only(INDEXER),
+    f"$JS.API.CONSUMER.DELETE.{LOG}.indexer": OPERATING | only(INDEXER),
     # -- JetStream: saving streams whole, and putting them back
     f"$JS.API.STREAM.SNAPSHOT.{LOG}": only(BACKUP),
     f"$JS.API.STREAM.SNAPSHOT.{DEAD}": only(BACKUP),
@@ -144,10 +152,10 @@ PUBLISH: dict[str, frozenset[str]] = {
     "$KV.PRECEDENT_LEASES.indexer": only(INDEXER),
     "$KV.PRECEDENT_LEASES.other": NOBODY,
     "security.replicas.v1.incidents.delete.7": only(INDEXER),
-    "$JS.API.STREAM.INFO.KV_PRECEDENT_LEASES": only(INDEXER, OPERATOR),
+    "$JS.API.STREAM.INFO.KV_PRECEDENT_LEASES": OPERATING | only(INDEXER),
     "$JS.API.STREAM.MSG.GET.KV_PRECEDENT_LEASES": only(INDEXER),
-    "$JS.API.STREAM.CREATE.KV_PRECEDENT_LEASES": only(OPERATOR),
-    "$JS.API.STREAM.UPDATE.KV_PRECEDENT_LEASES": only(OPERATOR),
+    "$JS.API.STREAM.CREATE.KV_PRECEDENT_LEASES": OPERATING,
+    "$JS.API.STREAM.UPDATE.KV_PRECEDENT_LEASES": OPERATING,
     "$JS.API.STREAM.DELETE.KV_PRECEDENT_LEASES": NOBODY,
     "$JS.API.STREAM.PURGE.KV_PRECEDENT_LEASES": NOBODY,
     "$JS.API.STREAM.MSG.DELETE.KV_PRECEDENT_LEASES": NOBODY,
@@ -326,7 +334,7 @@ def untried(patterns: Iterable[str], cells: dict[str, frozenset[str]], user: str
 def test_the_table_is_complete(team_bus: ClosedBus) -> None:
     """There is no permission of any role that the table does not list, and no question that it leaves out."""
     for user, one in team_bus.plan.accounts["PRECEDENT"].users.items():
-        granted = permissions(one.role, user, one.scope)
+        granted = combined(one.role, user, one.scope)
         assert untried(granted.publish, PUBLISH, user) == []
         assert untried(granted.subscribe, SUBSCRIBE, user) == []
     assert set(team_bus.plan.accounts["PRECEDENT"].users) == set(USERS)

@@ -4,9 +4,18 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
-from closed_nats.roles import NARROWED_BY_COLLECTION, NARROWED_BY_KIND, Role, Scope
+from closed_nats.roles import LIMITED, NARROWED_BY_COLLECTION, NARROWED_BY_KIND, PUBLISH_EVERY_KIND, Role, Scope
 from precedent_schemas.limits import MAX_LOG_MESSAGE_BYTES
 from precedent_schemas.subjects import COLLECTION_PATTERN, is_kind
 
@@ -16,6 +25,14 @@ HEADER_ROOM: Final = 64 * 1024
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 """Of an account or a user: it becomes a file name and a token of a subject."""
 Collection = Annotated[str, StringConstraints(pattern=COLLECTION_PATTERN)]
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Roles = Annotated[tuple[Role, ...], BeforeValidator(_listed), Field(min_length=1)]
+"""One role, or a list of several."""
 
 
 class PlanError(Exception):
@@ -43,14 +60,15 @@ class User(_Part):
     """One key.
 
     Attributes:
-        role: what it is there for.
+        role: what it is there for: one role, or a list; with several it may do what any of them may.
         collections: only these; empty means all.
-        kinds: a publisher's events only of these kinds and those below; empty means all.
+        kinds: a publisher's or tool's events only of these kinds and those below; empty means all.
         payloads: a viewer may read single messages.
-        limits: a publisher's or asker's own. The server counts by account, so that it gets an account for itself.
+        limits: its own, if it only publishes, asks or records outcomes. The server counts by account, so it gets an
+            account for itself.
     """
 
-    role: Role
+    role: Roles
     collections: tuple[Collection, ...] = ()
     kinds: tuple[str, ...] = ()
     payloads: bool = False
@@ -59,14 +77,18 @@ class User(_Part):
     @model_validator(mode="after")
     def _fits_the_role(self) -> Self:
         wrong = [f"kind {kind!r} is none: one to four lower-case tokens" for kind in self.kinds if not is_kind(kind)]
-        if self.collections and self.role not in NARROWED_BY_COLLECTION:
-            wrong.append(f"collections: a {self.role} cannot be narrowed to them")
-        if self.kinds and self.role not in NARROWED_BY_KIND:
-            wrong.append(f"kinds: a {self.role} cannot be narrowed to them")
-        if self.payloads and self.role is not Role.VIEWER:
-            wrong.append("payloads: only a viewer may be granted them")
-        if self.limits and self.role not in {Role.PUBLISHER, Role.ASKER}:
-            wrong.append(f"limits: a {self.role} works inside the account of the log; give them to the account")
+        if self.collections:
+            beyond = [role for role in self.role if role not in NARROWED_BY_COLLECTION]
+            wrong += [f"collections: role {role} cannot be narrowed to them" for role in beyond]
+        if self.kinds:
+            narrowed = NARROWED_BY_KIND.intersection(self.role)
+            beyond = [role for role in self.role if role in PUBLISH_EVERY_KIND or not narrowed]
+            wrong += [f"kinds: role {role} cannot be narrowed to them" for role in beyond]
+        if self.payloads and Role.VIEWER not in self.role:
+            wrong.append("payloads: only role viewer may be granted them")
+        if self.limits:
+            inside = [role for role in self.role if role not in LIMITED]
+            wrong += [f"limits: role {role} works inside the account of the log; limit the account" for role in inside]
         if wrong:
             raise ValueError("; ".join(wrong))
         return self

@@ -32,6 +32,10 @@ class Role(StrEnum):
     """Puts events and outcomes into the log; reads nothing."""
     ASKER = "asker"
     """Asks the indexer; changes nothing."""
+    ANALYST = "analyst"
+    """Asks the indexer, and records outcomes; publishes no events."""
+    TOOL = "tool"
+    """Publishes and asks: what `precedent publish --wait`, `precedent outcome --wait` and `precedent import` need."""
     INDEXER = "indexer"
     """`precedent-indexer serve`, and its `health`; one key for each index."""
     OPERATOR = "operator"
@@ -44,8 +48,12 @@ class Role(StrEnum):
     """Looks at streams, consumer and service with the `nats` command; at messages only where that is granted."""
 
 
-NARROWED_BY_COLLECTION: Final = frozenset({Role.PUBLISHER, Role.ASKER, Role.IMPORTER})
-NARROWED_BY_KIND: Final = frozenset({Role.PUBLISHER})
+NARROWED_BY_COLLECTION: Final = frozenset({Role.PUBLISHER, Role.ASKER, Role.ANALYST, Role.TOOL, Role.IMPORTER})
+NARROWED_BY_KIND: Final = frozenset({Role.PUBLISHER, Role.TOOL})
+PUBLISH_EVERY_KIND: Final = frozenset({Role.ANALYST, Role.IMPORTER, Role.INDEXER})
+"""Roles that publish and cannot be narrowed to kinds: beside one of them, `kinds` would restrict nothing."""
+LIMITED: Final = frozenset({Role.PUBLISHER, Role.ASKER, Role.ANALYST, Role.TOOL})
+"""Roles that work from an account of their own, which is what limits of one user need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +94,19 @@ def inbox_prefix(user: str) -> str:
     return f"_INBOX_{user}"
 
 
+def combined(roles: Iterable[Role], user: str, scope: Scope = EVERYTHING) -> Permissions:
+    """What a user with several roles may do: what any of them may."""
+    rows = [permissions(role, user, scope) for role in roles]
+    return Permissions(
+        # Each subject once, in the order of the roles.
+        tuple(dict.fromkeys(subject for row in rows for subject in row.publish)),
+        tuple(dict.fromkeys(subject for row in rows for subject in row.subscribe)),
+        responses=any(row.responses for row in rows),
+    )
+
+
 def permissions(role: Role, user: str, scope: Scope = EVERYTHING) -> Permissions:
-    """The row of the table for one user."""
+    """The row of the table for one role of a user."""
     inbox = f"{inbox_prefix(user)}.>"
     collections = scope.collections or ("*",)
     match role:
@@ -95,6 +114,10 @@ def permissions(role: Role, user: str, scope: Scope = EVERYTHING) -> Permissions
             return Permissions((*_events(collections, scope.kinds), *_outcomes(collections, scope.kinds)), (inbox,))
         case Role.ASKER:
             return Permissions(_questions(scope), (inbox,))
+        case Role.ANALYST:
+            return Permissions((*_questions(scope), *_outcomes(collections, ())), (inbox,))
+        case Role.TOOL:
+            return combined((Role.PUBLISHER, Role.ASKER), user, scope)
         case Role.INDEXER:
             return Permissions(_INDEXER_PUBLISHES, (inbox, *_INDEXER_HEARS), responses=True)
         case Role.OPERATOR:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from closed_nats.plan import Account, Limits, Plan, User
-from closed_nats.roles import Permissions, permissions
+from closed_nats.roles import Permissions, combined
 from precedent_schemas.limits import LEASES_BYTES
 
 Block = Mapping[str, object]
@@ -112,7 +112,7 @@ def _limits(limits: Limits) -> Block:
 
 
 def _granted(user: str, one: User) -> Permissions:
-    return permissions(one.role, user, one.scope)
+    return combined(one.role, user, one.scope)
 
 
 def _user(user: str, one: User, public_key: str) -> Block:
