@@ -68,12 +68,13 @@ def serve() -> None:
     # With the store and the model's runtime: `health`, which a container asks for all the time, needs neither.
     from precedent_indexer.app import embedded  # noqa: PLC0415
     from precedent_indexer.observability import tracing  # noqa: PLC0415
+    from precedent_indexer.replicas import replica  # noqa: PLC0415
 
     chosen = settings.load()
     logs.configure(chosen.precedent_log_level, chosen.precedent_log_format)
     # A fifth of the usual: the thread that answers questions gets its turn sooner among those that index.
     sys.setswitchinterval(0.001)
-    code = asyncio.run(embedded.serve(chosen))
+    code = asyncio.run(embedded.serve(chosen) if chosen.precedent_chroma_url is None else replica.serve(chosen))
     tracing.flush(_FLUSH_S)
     # Threads that could not be stopped softly must not keep the process alive.
     sys.stdout.flush()
@@ -84,11 +85,11 @@ def serve() -> None:
 @cli.command()
 def init() -> None:
     """Create the streams and the consumer where they are missing, check them where they are not."""
-    from precedent_indexer.app import embedded  # noqa: PLC0415 -- as in `serve`
+    from precedent_indexer.app import startup  # noqa: PLC0415 -- as in `serve`
 
     chosen = settings.load()
     logs.configure(chosen.precedent_log_level, chosen.precedent_log_format)
-    asyncio.run(embedded.init(chosen))
+    asyncio.run(startup.init(chosen))
     typer.echo("streams and consumer are as they must be")
 
 

@@ -7,9 +7,8 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from precedent_indexer.api.cursors import read_cursor, write_cursor
 from precedent_indexer.api.index_view import IndexView
-from precedent_indexer.api.paging import Page, size_of
+from precedent_indexer.api.paging import Page, read_cursor, size_of, write_cursor
 from precedent_indexer.domain.operations import Delete, decode
 from precedent_indexer.errors import JetStreamRefused, QuestionFailed
 from precedent_schemas import codec, dead_letters, questions
@@ -58,7 +57,7 @@ class Republisher(Protocol):
         """Store it; its sequence."""
 
 
-class Reviver:
+class DeadLetterVerbs:
     """Looks after what was refused."""
 
     def __init__(self, view: IndexView, archive: Archive, log: Republisher, max_payload: Callable[[], int]) -> None:

@@ -25,7 +25,7 @@ _NAMED: Final = 20
 """Most ids of a deletion that its line in the log names."""
 
 
-class Remover:
+class DeletionVerbs:
     """Deletes through the log, so that no rebuild brings back what is gone."""
 
     def __init__(self, view: IndexView, applier: Applier, max_payload: Callable[[], int]) -> None:

@@ -7,10 +7,9 @@ event that is revised meanwhile moves to its new place in the log, and is listed
 from collections.abc import Callable
 from typing import Final
 
-from precedent_indexer.api.cursors import read_cursor, write_cursor
 from precedent_indexer.api.filter import CompiledFilter, compile_filter
 from precedent_indexer.api.index_view import IndexView
-from precedent_indexer.api.paging import Page, size_of
+from precedent_indexer.api.paging import Page, read_cursor, size_of, write_cursor
 from precedent_indexer.api.search import entry
 from precedent_indexer.domain.ports import VectorStore
 from precedent_indexer.domain.rows import Row
@@ -22,7 +21,7 @@ _GROWTH: Final = 4
 """A window that gave too few rows is followed by one so many times as wide."""
 
 
-class Lister:
+class Listing:
     """Lists one collection at a time."""
 
     def __init__(self, view: IndexView, max_payload: Callable[[], int]) -> None:

@@ -1,20 +1,25 @@
 """Replies within what the server takes: beyond it the connection would be cut. What does not fit is told in numbers."""
 
+import base64
+import binascii
 import bisect
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from pydantic import BaseModel
 
-from precedent_indexer.api.summary import summary_of
+from precedent_indexer.api.search import summary_of
 from precedent_indexer.errors import QuestionFailed
 from precedent_schemas import answers, codec, questions
 from precedent_schemas.dead_letters import DeadGetReply
-from precedent_schemas.failures import ErrorReason
+from precedent_schemas.failures import ErrorReason, FieldProblem
 from precedent_schemas.limits import REPLY_SHARE_OF_MAX_PAYLOAD
 
 _MARGIN_BYTES: Final = 1024
 """Of a page: its cursor and some punctuation."""
+_CHECK_CHARS: Final = 16
 _NARROWER: Final = "ask with a narrower filter or a wider bucket, or raise the server's max_payload"
 
 
@@ -104,3 +109,31 @@ def _parts(reply: BaseModel, request: BaseModel) -> tuple[Sequence[int], str]:
         letters = {one.seq: size_of(one) for one in reply.dead_letters}
         return [letters.get(one, len(str(one)) + 1) for one in dict.fromkeys(request.seqs)], "seqs"
     return [], ""
+
+
+def write_cursor(listing: Sequence[object], seq: int) -> str:
+    """The cursor of a page that ended with `seq`; `listing`: JSON values, all that makes it this listing."""
+    tied = json.dumps([*listing, seq], sort_keys=True)
+    check = hashlib.sha256(tied.encode()).hexdigest()[:_CHECK_CHARS]
+    return base64.urlsafe_b64encode(f"{seq}.{check}".encode()).decode().rstrip("=")
+
+
+def read_cursor(listing: Sequence[object], cursor: str) -> int:
+    """The sequence that the page before ended with.
+
+    Raises:
+        QuestionFailed: it is no cursor of this listing.
+    """
+    try:
+        said = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        seq = int(said.partition(b".")[0])
+    except (ValueError, binascii.Error):
+        seq = 0
+    # Written anew, so that there is one spelling: neither the decoder nor `int` minds what stands in between.
+    if seq < 1 or write_cursor(listing, seq) != cursor:
+        raise QuestionFailed(
+            ErrorReason.INVALID_REQUEST,
+            "cursor is not one that this listing gave: repeat what was asked for the page before",
+            [FieldProblem(field="cursor", message="belongs to another listing, or was changed")],
+        )
+    return seq

@@ -1,35 +1,19 @@
-"""The verbs that read: search, get and both stats."""
+"""The verbs `search` and `get`."""
 
-import time
-from typing import Final
+from collections import Counter
+from collections.abc import Sequence
 
-from precedent_indexer import __version__
 from precedent_indexer.api.filter import compile_filter
 from precedent_indexer.api.index_view import IndexView
-from precedent_indexer.api.summary import summary_of
-from precedent_indexer.domain.ports import DeadLetters, Deliveries
 from precedent_indexer.domain.rows import Row
-from precedent_indexer.errors import ConsumerGone, Fault, QuestionFailed
-from precedent_indexer.index.liveness import Liveness
-from precedent_indexer.runtime.jobs import Jobs
 from precedent_schemas import answers, questions
-from precedent_schemas.failures import ErrorReason
-
-_STARTED: Final = time.monotonic()
-"""When this process began: the answers of a generation that took the place of another go on with its uptime."""
 
 
-class Answerer:
-    """Answers from one index."""
+class Search:
+    """Searches one generation of the index."""
 
-    def __init__(
-        self, view: IndexView, *, feed: Deliveries, dead_letters: DeadLetters, jobs: Jobs, liveness: Liveness
-    ) -> None:
+    def __init__(self, view: IndexView) -> None:
         self._view = view
-        self._feed = feed
-        self._dead_letters = dead_letters
-        self._jobs = jobs
-        self._liveness = liveness
 
     async def search(self, collection: str, request: questions.SearchRequest) -> answers.SearchReply:
         """The events nearest in meaning, best first."""
@@ -60,50 +44,19 @@ class Answerer:
             missing=[one for one in ids if one not in rows],
         )
 
-    async def collection_stats(self, collection: str, _request: questions.StatsRequest) -> answers.CollectionStatsReply:
-        """Size and coverage of one collection."""
-        await self._view.must_exist(collection)
-        covered = self._view.progress.indexed_seq
-        count = await self._view.workers.read(self._view.store.count, collection)
-        return answers.CollectionStatsReply(**dict(await self._view.coverage(covered)), count=count)
-
-    async def stats(self, _collection: str, _request: questions.StatsRequest) -> answers.StatsReply:
-        """The indexer at a glance."""
-        try:
-            return await self._stats()
-        except (Fault, ConsumerGone) as error:
-            fault = self._liveness.fault
-            if fault is None:
-                raise
-            raise QuestionFailed(ErrorReason.UNAVAILABLE, f"{fault}; ask again later") from error
-
-    async def _stats(self) -> answers.StatsReply:
-        covered = self._view.progress.indexed_seq
-        store = self._view.store
-        counts = await self._view.workers.read(lambda: {name: store.count(name) for name in store.collections()})
-        consumer = await self._feed.state()
-        log_state = await self._view.source.state()
-        return answers.StatsReply(
-            indexed_seq=covered,
-            stream_seq=max(log_state.last_seq, covered),
-            model=self._view.model_details,
-            version=__version__,
-            uptime_seconds=round(time.monotonic() - _STARTED, 3),
-            collections={name: answers.CollectionCount(count=count) for name, count in counts.items()},
-            stream=answers.StreamState(last_seq=log_state.last_seq, messages=log_state.messages, bytes=log_state.bytes),
-            pending=consumer.pending,
-            ack_pending=consumer.ack_pending,
-            redelivered=consumer.redelivered,
-            dead_letters=await self._dead_letters.count(),
-            embedding_cache=self._view.cache_state,
-            state=self._liveness.state,
-            fault=self._liveness.fault,
-            last_progress_at=self._liveness.last_progress_at,
-            job=self._jobs.current,
-            last_job=self._jobs.last,
-        )
-
 
 def entry(row: Row) -> answers.Entry:
     """A row as callers see it."""
     return answers.Entry(event=row.event, seq=row.seq, outcome=row.outcome.outcome if row.outcome else None)
+
+
+def summary_of(hits: Sequence[answers.Hit]) -> answers.Summary:
+    """Of the hits of one answer."""
+    decided = [hit.outcome for hit in hits if hit.outcome is not None]
+    seen = [hit.event.occurred_at for hit in hits]
+    return answers.Summary(
+        verdicts=dict(Counter(str(outcome.verdict) for outcome in decided)),
+        mitigations=dict(Counter(outcome.mitigation for outcome in decided if outcome.mitigation)),
+        first_seen=min(seen, default=None),
+        last_seen=max(seen, default=None),
+    )

@@ -14,7 +14,7 @@ from precedent_indexer.api.paging import encoded
 from precedent_indexer.domain.messages import Packet, Tally
 from precedent_indexer.errors import ConsumerGone, Fault, QuestionFailed
 from precedent_indexer.observability import tracing
-from precedent_indexer.observability.metrics import Metrics, discard_metrics
+from precedent_indexer.observability.metrics import Metrics
 from precedent_indexer.runtime.priority import QUESTIONS
 from precedent_schemas import codec
 from precedent_schemas.catalogue import GET, LIST, RECURRENCE, SEARCH, Endpoint
@@ -78,11 +78,11 @@ class QueryServer:
         *,
         reply: Reply,
         wait_until_covered: Wait,
-        prefetch: Prefetch | None = None,
+        prefetch: Prefetch,
         max_payload: Callable[[], int],
         at_once: int,
         waiting: int,
-        metrics: Metrics | None = None,
+        metrics: Metrics,
     ) -> None:
         """`verbs` by the name of their endpoint; `at_once` questions are worked on, `waiting` more may wait.
 
@@ -99,7 +99,7 @@ class QueryServer:
         self._most = at_once + waiting
         self._tasks: set[asyncio.Task[None]] = set()
         self._awaiting = 0
-        self._metrics = metrics or discard_metrics()
+        self._metrics = metrics
 
     @property
     def working(self) -> int:
@@ -163,7 +163,7 @@ class QueryServer:
 
     async def _await_index(self, request: BaseModel, seq: int, wait_ms: int) -> None:
         prefetching: asyncio.Task[None] | None = None
-        if self._prefetch is not None and self._awaiting < self._at_once:
+        if self._awaiting < self._at_once:
             prefetching = asyncio.create_task(self._prefetch(request, seq))
         self._awaiting += 1
         try:

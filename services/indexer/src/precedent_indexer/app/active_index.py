@@ -1,7 +1,7 @@
-"""One indexer at work: the generation in use, what is bound to it, and how another takes its place in one step."""
+"""The generation in use, everything bound to it, and the switch to another generation in one step."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -11,13 +11,10 @@ from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.dead_letters import JetStreamDeadLetters
 from precedent_indexer.adapters.nats.deliveries import PullFeed
 from precedent_indexer.adapters.nats.log import JetStreamLog
-from precedent_indexer.api.dead_letters import Reviver
-from precedent_indexer.api.delete import Remover
+from precedent_indexer.api.admin import JobVerbs, Stats
 from precedent_indexer.api.index_view import IndexView
-from precedent_indexer.api.listing import Lister
-from precedent_indexer.api.recurrence import Recurrence
-from precedent_indexer.api.search import Answerer
-from precedent_indexer.api.server import QueryServer, Verb
+from precedent_indexer.api.server import Verb
+from precedent_indexer.app.handlers import all_handlers, query_server
 from precedent_indexer.app.metrics_collector import Observer
 from precedent_indexer.app.models import Models
 from precedent_indexer.domain.ports import Probe
@@ -34,8 +31,8 @@ from precedent_indexer.maintenance.log_gaps import LogGaps
 from precedent_indexer.maintenance.rebuild import Rebuilder
 from precedent_indexer.maintenance.verify import Subject, Verifier
 from precedent_indexer.maintenance.watchdog import StoreWatchdog
-from precedent_indexer.observability.metrics import Metrics
-from precedent_indexer.runtime.jobs import Jobs, JobVerbs
+from precedent_indexer.observability.metrics import Metrics, discard_metrics
+from precedent_indexer.runtime.jobs import Jobs
 from precedent_indexer.runtime.threads import Workers
 from precedent_indexer.settings import Settings
 from precedent_schemas import catalogue
@@ -59,8 +56,8 @@ class Dependencies:
     """The watermark is saved with every batch, since other replicas go by it."""
 
 
-class Serving:
-    """Both corridors over the generation in use; `rebuilding.Service`, `guarding.Service` and `upkeep.Service`."""
+class ActiveIndex:
+    """Ingest and questions over the generation in use; an `IndexService`."""
 
     def __init__(self, dependencies: Dependencies, index: Generation) -> None:
         self._dependencies = dependencies
@@ -131,14 +128,12 @@ class Serving:
             workers=dependencies.workers,
         )
         self.begin = self._job_verbs(index, applier)
-        self.query_server = QueryServer(
-            self._verbs(view, applier),
-            reply=dependencies.bus.reply,
+        self.query_server = query_server(
+            self._handlers(view, applier, self.begin),
+            bus=dependencies.bus,
+            settings=dependencies.settings,
             wait_until_covered=view.wait_until_covered,
             prefetch=self._prefetch,
-            max_payload=lambda: dependencies.bus.max_payload,
-            at_once=dependencies.settings.precedent_questions_at_once,
-            waiting=dependencies.settings.precedent_questions_waiting,
             metrics=dependencies.metrics,
         )
 
@@ -188,7 +183,7 @@ class Serving:
 
     def filler(self, index: Generation) -> Applier:
         """Fills a generation that is not in use; what its deletions remove is nobody's answer."""
-        return self._applier(index, self._dependencies.models.installed, DeletionResults())
+        return self._applier(index, self._dependencies.models.installed, DeletionResults(), discard_metrics())
 
     async def reached(self) -> int:
         """The sequence up to which the generation to come must have read to take the place of the one in use."""
@@ -207,7 +202,7 @@ class Serving:
         self.ingest.use(applier, self._checkpoint)
         self.begin = self._job_verbs(index, applier)
         self._view_now = self._view(index, embedding)
-        ended = self.query_server.use(self._verbs(self._view_now, applier))
+        ended = self.query_server.use(self._handlers(self._view_now, applier, self.begin))
         self.index = index
         self.progress.advance(index.identity.watermark)
         if embedding is models.installed:
@@ -242,7 +237,7 @@ class Serving:
         )
 
     def _applier(
-        self, index: Generation, embedding: Embedding, deletion_results: DeletionResults, metrics: Metrics | None = None
+        self, index: Generation, embedding: Embedding, deletion_results: DeletionResults, metrics: Metrics
     ) -> Applier:
         return Applier(
             store=index.store,
@@ -270,30 +265,23 @@ class Serving:
         job = self.jobs.current
         return job.done_seq / job.target_seq if job is not None and job.target_seq else 0.0
 
-    def _verbs(self, view: IndexView, applier: Applier) -> Mapping[str, Verb]:
-        """Who answers what from this generation, by the name of the endpoint."""
-        bus, dead_letters = self._dependencies.bus, self._dependencies.dead_letters
-        answerer = Answerer(
-            view, feed=self.feed, dead_letters=dead_letters, jobs=self.jobs, liveness=self.ingest.liveness
+    def _handlers(self, view: IndexView, applier: Applier, jobs: JobVerbs) -> dict[str, Verb]:
+        dependencies = self._dependencies
+        stats = Stats(
+            view,
+            feed=self.feed,
+            dead_letters=dependencies.dead_letters,
+            jobs=self.jobs,
+            liveness=self.ingest.liveness,
         )
-        remover = Remover(view, applier, lambda: bus.max_payload)
-        reviver = Reviver(view, dead_letters, bus, lambda: bus.max_payload)
-        return {
-            catalogue.SEARCH.name: answerer.search,
-            catalogue.RECURRENCE.name: Recurrence(view).recurrence,
-            catalogue.GET.name: answerer.get,
-            catalogue.LIST.name: Lister(view, lambda: bus.max_payload).page,
-            catalogue.DELETE.name: remover.delete,
-            catalogue.CLEAR.name: remover.clear,
-            catalogue.COLLECTION_STATS.name: answerer.collection_stats,
-            catalogue.STATS.name: answerer.stats,
-            catalogue.DEAD_LIST.name: reviver.page,
-            catalogue.DEAD_GET.name: reviver.get,
-            catalogue.DEAD_REPLAY.name: reviver.replay,
-            catalogue.DEAD_DROP.name: reviver.drop,
-            catalogue.REBUILD.name: self.begin.rebuild,
-            catalogue.VERIFY.name: self.begin.verify,
-        }
+        return all_handlers(
+            view,
+            stats=stats,
+            applier=applier,
+            dead_letters=dependencies.dead_letters,
+            bus=dependencies.bus,
+            jobs=jobs,
+        )
 
     def _job_verbs(self, index: Generation, applier: Applier) -> JobVerbs:
         """What begins long work on a generation."""

@@ -1,4 +1,4 @@
-"""Where questions come in, whoever answers them by now: another door takes the place of the last without a gap."""
+"""The NATS service of this process: it sends each question to the query server in use, which can be replaced."""
 
 from typing import Final
 
@@ -6,8 +6,10 @@ import structlog
 
 from precedent_indexer import __version__
 from precedent_indexer.adapters.nats.bus import Bus
-from precedent_indexer.adapters.nats.deliveries import INDEX_UUID_KEY
+from precedent_indexer.adapters.nats.deliveries import INDEX_UUID_KEY, LOG_KEY
+from precedent_indexer.adapters.nats.streams import log_name
 from precedent_indexer.api.server import QueryServer
+from precedent_indexer.domain.index_state import Identity
 from precedent_indexer.domain.messages import Packet, Tally
 from precedent_schemas import catalogue
 from precedent_schemas.catalogue import Endpoint
@@ -18,19 +20,27 @@ SERVICE_DESCRIPTION: Final = "The memory of a security backend: have we seen som
 
 
 class ServiceEndpoint:
-    """One process's place on the bus."""
+    """The NATS service, over the query server in use."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self.query_server: QueryServer | None = None
-        """Who answers now; None before there is an index."""
+        """The query server in use; None before there is an index."""
 
-    async def lead_to(self, query_server: QueryServer, index_uuid: str) -> QueryServer | None:
-        """From now on questions go to `door`; the one before, which may still owe answers."""
+    async def lead_to(self, query_server: QueryServer, index: Identity, **details: object) -> QueryServer | None:
+        """Send questions to `query_server` from now on; the server before, which may still owe answers.
+
+        The first call makes the service, and logs `serving` with `details`.
+        """
         before, self.query_server = self.query_server, query_server
         if before is None:
-            await self._bus.serve(catalogue.ENDPOINTS, self._take, SERVICE_DESCRIPTION, {INDEX_UUID_KEY: index_uuid})
-            log.info("serving", version=__version__, index=index_uuid)
+            await self._bus.serve(
+                catalogue.ENDPOINTS,
+                self._take,
+                SERVICE_DESCRIPTION,
+                {INDEX_UUID_KEY: index.uuid, LOG_KEY: log_name(self._bus, index.stream_created)},
+            )
+            log.info("serving", version=__version__, index=index.uuid, **details)
         return before
 
     async def drain(self) -> None:

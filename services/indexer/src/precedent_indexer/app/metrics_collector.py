@@ -13,10 +13,10 @@ import structlog
 from precedent_indexer.api.server import QueryServer
 from precedent_indexer.domain.ports import DeadLetters, Deliveries, Log
 from precedent_indexer.errors import ConsumerGone, Fault
-from precedent_indexer.index.generations import Generation
 from precedent_indexer.index.liveness import Liveness
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.supervisor import Ingest
+from precedent_indexer.maintenance.service import IndexService
 from precedent_indexer.observability.metrics import JOB_KINDS, Metrics
 from precedent_indexer.runtime.jobs import Jobs
 from precedent_indexer.runtime.threads import Workers
@@ -28,12 +28,8 @@ _COUNT_EVERY_S: Final = 60.0
 """Seconds between two counts of the events: many collections take the store long."""
 
 
-class Service(Protocol):
-    """The indexer that is looked at."""
-
-    @property
-    def index(self) -> Generation:
-        """The generation in use."""
+class ObservedIndex(IndexService, Protocol):
+    """The active index, with the parts whose state becomes a gauge."""
 
     @property
     def ingest(self) -> Ingest:
@@ -62,7 +58,7 @@ class Observer:
     def __init__(
         self,
         *,
-        service: Service,
+        service: ObservedIndex,
         metrics: Metrics,
         feed: Deliveries,
         source: Log,

@@ -21,7 +21,7 @@ from precedent_schemas.jobs import EndedJob, Job, JobReply, JobReport
 from precedent_schemas.questions import RebuildRequest, VerifyRequest
 
 if TYPE_CHECKING:
-    from precedent_indexer.app.active_index import Serving
+    from precedent_indexer.app.active_index import ActiveIndex
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON in the place of a table, one object.")]
 States = tuple[Job | None, EndedJob | None]
@@ -59,7 +59,7 @@ def verify(
 
 
 def _run(
-    endpoint: Endpoint, request: RebuildRequest | VerifyRequest, here: Callable[["Serving"], Awaitable[JobReply]]
+    endpoint: Endpoint, request: RebuildRequest | VerifyRequest, here: Callable[["ActiveIndex"], Awaitable[JobReply]]
 ) -> EndedJob:
     chosen = settings.load()
     logs.configure("error", chosen.precedent_log_format)
@@ -70,7 +70,7 @@ async def _begin_and_follow(
     chosen: Settings,
     endpoint: Endpoint,
     request: RebuildRequest | VerifyRequest,
-    here: Callable[["Serving"], Awaitable[JobReply]],
+    here: Callable[["ActiveIndex"], Awaitable[JobReply]],
 ) -> EndedJob:
     async with Client.connected(chosen) as client:
         try:
@@ -94,11 +94,11 @@ async def _begin_and_follow(
         return await _follow(begun.job, states)
 
 
-async def _rebuild_here(serving: "Serving") -> JobReply:
+async def _rebuild_here(serving: "ActiveIndex") -> JobReply:
     return await serving.begin.rebuild("", RebuildRequest())
 
 
-async def _verify_here(serving: "Serving", request: VerifyRequest) -> JobReply:
+async def _verify_here(serving: "ActiveIndex", request: VerifyRequest) -> JobReply:
     unfit = "it has only just begun" if serving.index.is_new else serving.index.outdated
     if unfit is not None:
         raise CommandFailed(

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -14,7 +14,8 @@ from precedent_indexer.index.watermark import Progress
 from precedent_indexer.maintenance.log_gaps import LogGaps
 from precedent_indexer.maintenance.rebuild import Rebuilder
 from precedent_indexer.maintenance.retention import expire
-from precedent_indexer.observability.metrics import Metrics, discard_metrics
+from precedent_indexer.maintenance.service import IndexService
+from precedent_indexer.observability.metrics import Metrics
 from precedent_indexer.runtime.jobs import Jobs
 from precedent_indexer.runtime.threads import Workers
 from precedent_schemas.jobs import REBUILD
@@ -27,28 +28,20 @@ _LAST_RETRY_S: Final = 1_800.0
 """Seconds between two attempts of a rebuild that fails."""
 
 
-class Service(Protocol):
-    """The indexer around the index."""
-
-    @property
-    def index(self) -> Generation:
-        """The generation in use."""
-
-
 class Housekeeping:
     """Looks at the index again and again."""
 
     def __init__(
         self,
         *,
-        service: Service,
+        service: IndexService,
         source: Log,
         progress: Progress,
         workers: Workers,
         jobs: Jobs,
         rebuilder: Rebuilder,
         scrub_after_s: float,
-        metrics: Metrics | None = None,
+        metrics: Metrics,
         gaps: LogGaps | None = None,
     ) -> None:
         """`scrub_after_s`: deleted text stays in the files no longer; 0: as long as nobody asks for a rebuild."""
@@ -59,7 +52,7 @@ class Housekeeping:
         self._jobs = jobs
         self._rebuilder = rebuilder
         self._scrub_after_s = scrub_after_s
-        self._metrics = metrics or discard_metrics()
+        self._metrics = metrics
         self._gaps = gaps
         self._looked_at: Generation | None = None
         self._read_when: int = 0

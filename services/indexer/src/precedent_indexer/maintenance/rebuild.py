@@ -8,9 +8,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -25,6 +24,7 @@ from precedent_indexer.ingest.applier import Applier
 from precedent_indexer.ingest.crash_journal import CrashJournal
 from precedent_indexer.maintenance.recall_check import overlap_at_10
 from precedent_indexer.maintenance.retention import expire
+from precedent_indexer.maintenance.service import IndexService
 from precedent_indexer.runtime.jobs import ReportProgress, Run
 from precedent_indexer.runtime.threads import Workers
 from precedent_schemas.jobs import JobReport
@@ -38,29 +38,6 @@ _SMALL: Final = 512
 _SAVE_EVERY_S: Final = 1.0
 _FIRST_BACKOFF_S: Final = 0.2
 _LAST_BACKOFF_S: Final = 10.0
-
-
-class Service(Protocol):
-    """The indexer around the rebuild: one generation in use, which another can take the place of."""
-
-    @property
-    def index(self) -> Generation:
-        """The generation in use."""
-
-    def filler(self, index: Generation) -> Applier:
-        """Fills a generation that is not in use, by the model that it is for."""
-
-    async def reached(self) -> int:
-        """The sequence up to which the generation to come must have read to take the place of the one in use."""
-
-    def held(self) -> AbstractAsyncContextManager[None]:
-        """Inside, nothing is taken from the log."""
-
-    def take_over(self, index: Generation) -> Callable[[], Awaitable[object]]:
-        """Put a generation in the place of the one in use, while held; the result waits for questions to the old."""
-
-    async def let_questions_pass(self) -> None:
-        """Wait while questions are worked on, a moment long."""
 
 
 @dataclass(slots=True)
@@ -87,7 +64,7 @@ class Rebuilder:
     def __init__(
         self,
         *,
-        service: Service,
+        service: IndexService,
         generations: GenerationStore,
         source: Log,
         dead_letters: DeadLetters,

@@ -5,9 +5,7 @@ One whose directory is not there any more is begun anew in another.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
@@ -15,6 +13,7 @@ from precedent_indexer.domain.ports import Log, Probe
 from precedent_indexer.errors import Fault, IndexBroken
 from precedent_indexer.index.generations import Generation, GenerationStore
 from precedent_indexer.index.watermark import Progress
+from precedent_indexer.maintenance.service import IndexService
 from precedent_indexer.runtime.threads import Workers
 
 log = structlog.get_logger(__name__)
@@ -27,34 +26,13 @@ _PATIENCE_S: Final = 5.0
 """Seconds that questions to the failing store may still take."""
 
 
-class Service(Protocol):
-    """The indexer around the store."""
-
-    @property
-    def index(self) -> Generation:
-        """The generation in use."""
-
-    @property
-    def is_rebuilding(self) -> bool:
-        """Whether another generation is about to take its place anyway."""
-
-    def held(self) -> AbstractAsyncContextManager[None]:
-        """Inside, nothing is taken from the log."""
-
-    def take_over(self, index: Generation) -> Callable[[], Awaitable[object]]:
-        """Put a generation in the place of the one in use, while held."""
-
-    def shut(self) -> Callable[[], Awaitable[object]]:
-        """Answer every question by `unavailable`, until a generation is taken over; the result waits for the others."""
-
-
 class StoreWatchdog:
     """Looks at the index again and again."""
 
     def __init__(
         self,
         *,
-        service: Service,
+        service: IndexService,
         generations: GenerationStore,
         source: Log,
         progress: Progress,

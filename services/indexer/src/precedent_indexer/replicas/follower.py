@@ -7,20 +7,17 @@ import structlog
 from pydantic import BaseModel
 
 from precedent_indexer.api.index_view import IndexView
-from precedent_indexer.api.listing import Lister
-from precedent_indexer.api.recurrence import Recurrence
-from precedent_indexer.api.search import Answerer
 from precedent_indexer.api.server import Verb
+from precedent_indexer.app.handlers import reading_handlers
 from precedent_indexer.domain.index_state import Identity
 from precedent_indexer.domain.messages import Refusal
-from precedent_indexer.domain.ports import DeadLetters, Deliveries, Log, VectorStore
+from precedent_indexer.domain.ports import DeadLetters, Log, VectorStore
 from precedent_indexer.domain.rows import READABLE_FORMATS
 from precedent_indexer.domain.writers import Claim, WriterHistory
 from precedent_indexer.embedding.scheduler import AbsentModel, Embedding
 from precedent_indexer.index.liveness import Liveness
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.replicas.forwarding import Client, forwarded
-from precedent_indexer.runtime.jobs import Jobs
 from precedent_indexer.runtime.threads import Workers
 from precedent_schemas import catalogue
 
@@ -47,7 +44,6 @@ class Follower:
         open_store: Callable[[str], VectorStore],
         embedding: Embedding,
         source: Log,
-        feed: Deliveries,
         dead_letters: Refused,
         workers: Workers,
         bus: Client,
@@ -60,7 +56,6 @@ class Follower:
         self._open_store = open_store
         self._embedding = embedding
         self._source = source
-        self._feed = feed
         self._dead_letters = dead_letters
         self._workers = workers
         self._bus = bus
@@ -100,14 +95,8 @@ class Follower:
 
     def verbs(self, view: IndexView) -> Mapping[str, Verb]:
         """Who answers what: what the index is read for is answered here, everything else by the writer."""
-        answerer = Answerer(view, feed=self._feed, dead_letters=self._dead_letters, jobs=Jobs(), liveness=self.liveness)
-        return {one.name: forwarded(one, self._bus, self._claim) for one in catalogue.ENDPOINTS} | {
-            catalogue.SEARCH.name: answerer.search,
-            catalogue.RECURRENCE.name: Recurrence(view).recurrence,
-            catalogue.GET.name: answerer.get,
-            catalogue.LIST.name: Lister(view, self._max_payload).page,
-            catalogue.COLLECTION_STATS.name: answerer.collection_stats,
-        }
+        forwarding = {one.name: forwarded(one, self._bus, self._claim) for one in catalogue.ENDPOINTS}
+        return forwarding | reading_handlers(view, self._max_payload)
 
     async def prefetch(self, request: BaseModel, _seq: int) -> None:
         """Begin what a question that waits for the index will need: no event is embedded here that it could hold up."""

@@ -6,7 +6,6 @@ when all that it had sent must have ended.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
 import structlog
@@ -14,6 +13,7 @@ import structlog
 from precedent_indexer.domain.writers import WriterHistory
 from precedent_indexer.errors import Fault
 from precedent_indexer.index.watermark import Progress
+from precedent_indexer.maintenance.service import IndexService
 from precedent_indexer.runtime.threads import Workers
 
 log = structlog.get_logger(__name__)
@@ -31,23 +31,13 @@ class Checkpoint(Protocol):
         """Note whether a writer may have finished a request after its time."""
 
 
-class Service(Protocol):
-    """The writer around."""
-
-    def held(self) -> AbstractAsyncContextManager[None]:
-        """Inside, nothing is taken from the log."""
-
-    async def save_watermark(self, seq: int) -> None:
-        """Keep with the index that everything up to `seq` is applied."""
-
-
 class LateWriteRepair:
     """Looks after what other writers may have spoilt, for as long as this one writes."""
 
     def __init__(
         self,
         *,
-        service: Service,
+        service: IndexService,
         checkpoint: Checkpoint,
         progress: Progress,
         workers: Workers,

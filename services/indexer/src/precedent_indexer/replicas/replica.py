@@ -14,21 +14,19 @@ import structlog
 
 from precedent_indexer.adapters.chroma.server import ChromaServer
 from precedent_indexer.adapters.nats.bus import Bus
-from precedent_indexer.adapters.nats.dead_letters import JetStreamDeadLetters
 from precedent_indexer.adapters.nats.deliveries import PullFeed
-from precedent_indexer.adapters.nats.lease import LeaseEntry, ensure_bucket
-from precedent_indexer.adapters.nats.log import JetStreamLog
-from precedent_indexer.adapters.nats.permissions import SHARED, check_permissions
-from precedent_indexer.adapters.nats.streams import await_leaders, ensure_streams, operators_choices
+from precedent_indexer.adapters.nats.lease import LeaseEntry
 from precedent_indexer.api.index_view import IndexView
-from precedent_indexer.api.server import QueryServer
 from precedent_indexer.app.endpoint import ServiceEndpoint
+from precedent_indexer.app.handlers import query_server
 from precedent_indexer.app.metrics_collector import FollowerMetrics
 from precedent_indexer.app.models import Models
+from precedent_indexer.app.run import exit_code
+from precedent_indexer.app.startup import CONNECTION_NAME, open_log
+from precedent_indexer.domain.index_state import Identity
 from precedent_indexer.domain.writers import WriterHistory
-from precedent_indexer.errors import Fault, NotPermitted, StartDenied, StartRefused
+from precedent_indexer.errors import Fault
 from precedent_indexer.index.directory import IndexDirectory
-from precedent_indexer.index.log_match import began_at
 from precedent_indexer.observability import metrics_server
 from precedent_indexer.observability.metrics import Metrics
 from precedent_indexer.replicas.follower import LOOK_EVERY_S, Follower
@@ -45,7 +43,7 @@ _NOTES: Final = "replica"
 _ATTEMPT_EVERY_S: Final = 0.5
 
 
-async def serve(settings: Settings, connection_name: str) -> int:
+async def serve(settings: Settings) -> int:
     """Answer, and write where nobody else does, until SIGTERM or SIGINT; the exit code.
 
     Raises:
@@ -59,27 +57,15 @@ async def serve(settings: Settings, connection_name: str) -> int:
         stack.callback(workers.close)
         models = await asyncio.to_thread(Models, settings, workers, Metrics())
         server = await asyncio.to_thread(ChromaServer.connect, settings)
-        bus = await Bus.connect(settings, connection_name)
+        bus = await Bus.connect(settings, CONNECTION_NAME)
         stack.push_async_callback(bus.close)
-        try:
-            await check_permissions(bus, beside=SHARED)
-            await await_leaders(bus, settings.precedent_start_timeout_s)
-            await ensure_streams(bus, operators_choices(settings))
-            await ensure_bucket(bus, settings.precedent_replicas)
-            source = JetStreamLog(bus)
-            log_state = await source.state()
-            dead_letters = JetStreamDeadLetters(bus, log_state.created, await began_at(log_state, source))
-            await dead_letters.refresh()
-        except NotPermitted as error:
-            raise StartDenied(f"JetStream cannot be used: {error}") from error
-        except Fault as error:
-            raise StartRefused(f"JetStream cannot be used: {error}") from error
+        opened = await open_log(bus, settings)
         if settings.precedent_metrics_port:
             host, port = settings.precedent_metrics_host, settings.precedent_metrics_port
             stack.callback(metrics_server.serve(models.metrics, host, port))
         lease = Lease(LeaseEntry(bus), uuid.uuid4().hex, settings.precedent_lease_s)
         dependencies = WriterDependencies(
-            settings, home.path / _NOTES, bus, source, dead_letters, workers, models, server, lease
+            settings, home.path / _NOTES, bus, opened.source, opened.dead_letters, workers, models, server, lease
         )
         return await Replica(dependencies).run()
 
@@ -96,7 +82,6 @@ class Replica:
             open_store=dependencies.server.open,
             embedding=dependencies.models.installed,
             source=dependencies.source,
-            feed=feed,
             dead_letters=dependencies.dead_letters,
             workers=dependencies.workers,
             bus=dependencies.bus,
@@ -125,7 +110,7 @@ class Replica:
             following.cancel()
             await within(SOFT_STOP_S, bus.stop_taking, self._service_endpoint.drain)
             log.info("stopped")
-            return 1 if bus.closed.done() else 0
+            return exit_code(bus)
         keeping = asyncio.create_task(lease.keep())
         try:
             return await Writer(self._dependencies, await following).write(
@@ -151,7 +136,7 @@ class Replica:
                     and history.identity is not None
                     and dependencies.lease.names(history.identity.uuid)
                 ):
-                    await self._answer_from(unused, history.identity.uuid)
+                    await self._answer_from(unused, history.identity)
                     unused = None
                 if now() >= attempt_at:
                     attempt_at = now() + _ATTEMPT_EVERY_S
@@ -164,20 +149,17 @@ class Replica:
                 liveness.fault = "the index or the bus cannot be read"
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _answer_from(self, view: IndexView, index_uuid: str) -> None:
+    async def _answer_from(self, view: IndexView, index: Identity) -> None:
         verbs = self._follower.verbs(view)
         if self._service_endpoint.query_server is not None:
             self._service_endpoint.query_server.use(verbs)
             return
-        bus, settings = self._dependencies.bus, self._dependencies.settings
-        query_server = QueryServer(
+        server = query_server(
             verbs,
-            reply=bus.reply,
+            bus=self._dependencies.bus,
+            settings=self._dependencies.settings,
             wait_until_covered=view.wait_until_covered,
             prefetch=self._follower.prefetch,
-            max_payload=lambda: bus.max_payload,
-            at_once=settings.precedent_questions_at_once,
-            waiting=settings.precedent_questions_waiting,
             metrics=self._dependencies.models.metrics,
         )
-        await self._service_endpoint.lead_to(query_server, index_uuid)
+        await self._service_endpoint.lead_to(server, index)

@@ -17,9 +17,10 @@ from precedent_indexer.adapters.nats.dead_letters import JetStreamDeadLetters
 from precedent_indexer.adapters.nats.log import JetStreamLog
 from precedent_indexer.adapters.nats.streams import ensure_consumer, orphaned_index
 from precedent_indexer.api.server import QueryServer
-from precedent_indexer.app.active_index import Dependencies, Serving
+from precedent_indexer.app.active_index import ActiveIndex, Dependencies
 from precedent_indexer.app.endpoint import ServiceEndpoint
 from precedent_indexer.app.models import Models
+from precedent_indexer.app.run import exit_code, run
 from precedent_indexer.domain.writers import WriterHistory, WriterTerm
 from precedent_indexer.errors import Fault, Stalled
 from precedent_indexer.index.generations import Generation, GenerationStore, open_index
@@ -27,7 +28,6 @@ from precedent_indexer.replicas.follower import LOOK_EVERY_S, Follower
 from precedent_indexer.replicas.forwarding import take_forwarded, writers_subject
 from precedent_indexer.replicas.late_writes import LateWriteRepair
 from precedent_indexer.replicas.lease import Lease
-from precedent_indexer.runtime.shutdown import SOFT_STOP_S, within
 from precedent_indexer.runtime.threads import Workers
 from precedent_indexer.settings import Settings
 
@@ -85,52 +85,40 @@ class Writer:
 
         Raises:
             LeaseLost: another replica writes.
-            StartRefused, Stalled: as `Serving.follow`.
+            StartRefused, Stalled: as `ActiveIndex.follow`.
         """
         dependencies = self._dependencies
-        serving = Serving(self._index_dependencies(), await self._open())
-        repair = self._repair(serving)
-        await serving.feed.start()
+        active = ActiveIndex(self._index_dependencies(), await self._open())
+        await active.feed.start()
         await dependencies.bus.subscribe(
-            writers_subject(dependencies.lease.token), partial(take_forwarded, serving.query_server)
+            writers_subject(dependencies.lease.token), partial(take_forwarded, active.query_server)
         )
-        before = await service_endpoint.lead_to(serving.query_server, serving.index.identity.uuid)
+        before = await service_endpoint.lead_to(active.query_server, active.index.identity)
         log.info(
             "writing",
             token=dependencies.lease.token,
-            indexed_seq=serving.progress.indexed_seq,
-            index=serving.index.identity.uuid,
+            indexed_seq=active.progress.indexed_seq,
+            index=active.index.identity.uuid,
         )
-        ingesting = asyncio.create_task(serving.follow())
-        working = [
-            asyncio.create_task(one.run()) for one in (serving.watchdog, serving.housekeeping, serving.observer, repair)
-        ]
-        seeing_off = asyncio.create_task(_see_off(before, follower))
-        await asyncio.wait({ingesting, keeping, *working, *told}, return_when=asyncio.FIRST_COMPLETED)
-        failures = (one.exception() for one in (keeping, ingesting, *working) if one.done())
-        failure = next((one for one in failures if one is not None), None)
-        if failure is not None:
-            log.error("leaving", error=type(failure).__name__, detail=str(failure)[:300])
-        for one in (seeing_off, *working):
-            one.cancel()
-        serving.stop()
-        soft = await within(
-            SOFT_STOP_S,
-            dependencies.bus.stop_taking,
-            serving.jobs.stop,
-            lambda: asyncio.wait({ingesting, *working}),
-            service_endpoint.drain,
-            serving.feed.stop,
-        )
-        if not soft:
-            ingesting.cancel()
-            log.warning("stopped_hard", after_s=SOFT_STOP_S)
-        elif dependencies.lease.holds and not isinstance(failure, Stalled):
-            await self._leave(serving)
-        if failure is not None:
-            raise failure
+        answering = asyncio.create_task(_answer_earlier_questions(before, follower))
+        try:
+            ended = await run(
+                active,
+                dependencies.bus,
+                beside=(self._repair(active).run(),),
+                watched=(keeping,),
+                ends=told,
+                drain=service_endpoint.drain,
+                on_end=_report,
+            )
+        finally:
+            answering.cancel()
+        if ended.is_soft and dependencies.lease.holds and not isinstance(ended.failure, Stalled):
+            await self._leave(active)
+        if ended.failure is not None:
+            raise ended.failure
         log.info("stopped")
-        return 1 if dependencies.bus.closed.done() else 0
+        return exit_code(dependencies.bus)
 
     async def _open(self) -> Generation:
         dependencies = self._dependencies
@@ -176,12 +164,12 @@ class Writer:
             saves_each=True,
         )
 
-    def _repair(self, serving: Serving) -> LateWriteRepair:
+    def _repair(self, active: ActiveIndex) -> LateWriteRepair:
         dependencies = self._dependencies
         return LateWriteRepair(
-            service=serving,
+            service=active,
             checkpoint=dependencies.server.registry,
-            progress=serving.progress,
+            progress=active.progress,
             workers=dependencies.workers,
             token=dependencies.lease.token,
             sweep=self._generations.sweep,
@@ -191,9 +179,9 @@ class Writer:
     async def _probe(self, generation: Path) -> str | None:
         return await self._dependencies.workers.read(probe_server, self._dependencies.server, generation.name)
 
-    async def _leave(self, serving: Serving) -> None:
+    async def _leave(self, active: ActiveIndex) -> None:
         """Nothing is under way any more: the next may begin at once."""
-        await asyncio.get_running_loop().run_in_executor(None, serving.close)
+        await asyncio.get_running_loop().run_in_executor(None, active.close)
         checkpoint, lease = self._dependencies.server.registry, self._dependencies.lease
         with contextlib.suppress(Fault):
             history = await asyncio.to_thread(checkpoint.read)
@@ -202,8 +190,13 @@ class Writer:
             await lease.release()
 
 
-async def _see_off(query_server: QueryServer | None, follower: Follower) -> None:
-    """Let those who asked before have their answers: some wait for the index to advance."""
+def _report(failure: BaseException | None) -> None:
+    if failure is not None:
+        log.error("leaving", error=type(failure).__name__, detail=str(failure)[:300])
+
+
+async def _answer_earlier_questions(query_server: QueryServer | None, follower: Follower) -> None:
+    """Answer the questions that the follower accepted: some of them wait for the index to advance."""
     if query_server is None:
         return
     drained = asyncio.create_task(query_server.drain())

@@ -17,10 +17,9 @@ from precedent_indexer.errors import (
     StartRefused,
     StoreUnavailable,
 )
-from precedent_indexer.observability.metrics import Metrics, discard_metrics
-from precedent_schemas import questions
+from precedent_indexer.observability.metrics import Metrics
 from precedent_schemas.failures import ErrorReason
-from precedent_schemas.jobs import REBUILD, REPAIR, VERIFY, EndedJob, Job, JobReply, JobReport
+from precedent_schemas.jobs import EndedJob, Job, JobReply, JobReport
 
 log = structlog.get_logger(__name__)
 
@@ -88,8 +87,8 @@ class _Running:
 class Jobs:
     """Runs at most one job."""
 
-    def __init__(self, metrics: Metrics | None = None) -> None:
-        self._metrics = metrics or discard_metrics()
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._running: _Running | None = None
         self._task: asyncio.Task[None] | None = None
         self._last: EndedJob | None = None
@@ -161,24 +160,6 @@ class Jobs:
         if report is not None:
             found = report.model_dump(exclude={"examples"}, exclude_none=True)
             log.info("job_done", kind=running.kind, id=running.id, took_s=self._last.took_s, **found)
-
-
-class JobVerbs:
-    """The verbs that begin a job."""
-
-    def __init__(self, jobs: Jobs, *, rebuild: Run, verify: Run, repair: Run) -> None:
-        self._jobs = jobs
-        self._rebuild = rebuild
-        self._verify = verify
-        self._repair = repair
-
-    async def rebuild(self, _collection: str, _request: questions.RebuildRequest) -> JobReply:
-        """Fill a new generation and switch to it."""
-        return self._jobs.start(REBUILD, self._rebuild)
-
-    async def verify(self, _collection: str, request: questions.VerifyRequest) -> JobReply:
-        """Compare the log with the index."""
-        return self._jobs.start(REPAIR, self._repair) if request.repair else self._jobs.start(VERIFY, self._verify)
 
 
 def _safe(error: Exception) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from precedent_indexer.api.cursors import read_cursor, write_cursor
+from precedent_indexer.api.paging import read_cursor, write_cursor
 from precedent_indexer.errors import QuestionFailed
 
 LISTING = ["incidents", "newest", None, "2026-01-31T12:00:00Z"]

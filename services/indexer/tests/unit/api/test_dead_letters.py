@@ -10,7 +10,7 @@ from fakes.log import FakeLog
 from fakes.vector_store import FakeStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.api import dead_letters
-from precedent_indexer.api.dead_letters import Reviver
+from precedent_indexer.api.dead_letters import DeadLetterVerbs
 from precedent_indexer.api.index_view import IndexView
 from precedent_indexer.errors import BusUnavailable, QuestionFailed
 from precedent_indexer.index.watermark import Progress
@@ -82,7 +82,7 @@ async def test_what_was_done_with_dead_letters_is_in_the_log(monkeypatch: pytest
         progress=Progress(9),
         workers=InlineWorkers(),
     )
-    reviver = Reviver(view, FakeArchive(*range(1, 7)), Published(2), lambda: 1024 * 1024)
+    reviver = DeadLetterVerbs(view, FakeArchive(*range(1, 7)), Published(2), lambda: 1024 * 1024)
     await reviver.drop("", DeadSeqsRequest(seqs=[1, 2, 3]))
     with pytest.raises(BusUnavailable):
         await reviver.replay("", DeadReplayRequest(seqs=[4, 5, 6], force=True))
@@ -107,7 +107,7 @@ async def test_a_replay_waits_until_the_index_knows_of_later_revisions(monkeypat
         workers=InlineWorkers(),
     )
     archive = FakeArchive(1, 2)
-    reviver = Reviver(view, archive, Published(2), lambda: 1024 * 1024)
+    reviver = DeadLetterVerbs(view, archive, Published(2), lambda: 1024 * 1024)
     with pytest.raises(QuestionFailed, match=f"has not reached {later} yet"):
         await reviver.replay("", DeadReplayRequest(seqs=[1]))
     assert archive.seqs == [1, 2]

@@ -11,7 +11,7 @@ from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.indexer import FakeIndexer
 from fakes.workers import InlineWorkers
 from precedent_indexer.api import delete as removing
-from precedent_indexer.api.delete import Remover
+from precedent_indexer.api.delete import DeletionVerbs
 from precedent_indexer.api.index_view import IndexView
 from precedent_indexer.domain.messages import Refusal
 from precedent_indexer.errors import QuestionFailed
@@ -34,7 +34,7 @@ async def indexer() -> AsyncIterator[FakeIndexer]:
     await asyncio.wait({made._task})
 
 
-def remover_of(indexer: FakeIndexer) -> Remover:
+def remover_of(indexer: FakeIndexer) -> DeletionVerbs:
     """The verbs over this indexer."""
     view = IndexView(
         store=indexer.store,
@@ -43,7 +43,7 @@ def remover_of(indexer: FakeIndexer) -> Remover:
         progress=indexer.progress,
         workers=InlineWorkers(),
     )
-    return Remover(view, indexer.applier, lambda: 1024 * 1024)
+    return DeletionVerbs(view, indexer.applier, lambda: 1024 * 1024)
 
 
 async def test_delete_names_what_is_gone_and_what_was_not_there(indexer: FakeIndexer) -> None:

@@ -13,7 +13,8 @@ from fakes.vector_store import FakeStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
 from precedent_indexer.api.filter import compile_filter
-from precedent_indexer.api.index_view import IndexView, find_nearest
+from precedent_indexer.api.index_view import IndexView
+from precedent_indexer.api.nearest import find_nearest
 from precedent_indexer.domain.index_state import Vector, Writes
 from precedent_indexer.domain.messages import Refusal
 from precedent_indexer.domain.rows import Row

@@ -14,7 +14,7 @@ from fakes.making import row, writes_of
 from fakes.vector_store import FakeStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.api.index_view import IndexView
-from precedent_indexer.api.listing import Lister
+from precedent_indexer.api.listing import Listing
 from precedent_indexer.errors import QuestionFailed
 from precedent_indexer.index.watermark import Progress
 from precedent_schemas import codec
@@ -39,7 +39,7 @@ class GenerationStore:
             progress=Progress(0),
             workers=InlineWorkers(),
         )
-        self.lister = Lister(view, lambda: max_payload)
+        self.lister = Listing(view, lambda: max_payload)
 
     def put(self, seq: int, **fields: Any) -> None:
         """A row; the log ends no earlier."""

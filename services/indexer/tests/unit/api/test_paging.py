@@ -6,7 +6,7 @@ import pytest
 
 from fakes.making import event, outcome
 from precedent_indexer.api.paging import Page, encoded, room_of
-from precedent_indexer.api.summary import summary_of
+from precedent_indexer.api.search import summary_of
 from precedent_indexer.errors import QuestionFailed
 from precedent_schemas import answers, codec
 from precedent_schemas.questions import GetRequest, RecurrenceRequest, SearchRequest

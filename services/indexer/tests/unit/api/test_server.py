@@ -11,6 +11,7 @@ from precedent_indexer.api import server
 from precedent_indexer.api.server import QueryServer, Verb
 from precedent_indexer.domain.messages import Packet, Tally
 from precedent_indexer.errors import QuestionFailed, StoreUnavailable
+from precedent_indexer.observability.metrics import discard_metrics
 from precedent_indexer.runtime.priority import QueryPriority
 from precedent_schemas import answers, catalogue, codec
 from precedent_schemas.catalogue import Endpoint
@@ -50,6 +51,7 @@ class Entrance:
             max_payload=lambda: max_payload,
             at_once=at_once,
             waiting=waiting,
+            metrics=discard_metrics(),
         )
 
     async def _reply(self, packet: Packet, data: bytes, headers: dict[str, str] | None) -> None:

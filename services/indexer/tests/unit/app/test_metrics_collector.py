@@ -46,7 +46,14 @@ class Watched(FakeService):
         async def nothing(*_: object) -> None: ...
 
         self.query_server = QueryServer(
-            {}, reply=nothing, wait_until_covered=nothing, max_payload=lambda: 1000, at_once=1, waiting=1
+            {},
+            reply=nothing,
+            wait_until_covered=nothing,
+            prefetch=nothing,
+            max_payload=lambda: 1000,
+            at_once=1,
+            waiting=1,
+            metrics=self.metrics,
         )
         self.observer = Observer(
             service=self,

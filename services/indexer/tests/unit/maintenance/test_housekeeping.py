@@ -9,6 +9,7 @@ from fakes.vector_store import FakeStore
 from precedent_indexer.errors import StoreUnavailable
 from precedent_indexer.maintenance import housekeeping
 from precedent_indexer.maintenance.housekeeping import Housekeeping
+from precedent_indexer.observability.metrics import discard_metrics
 from precedent_indexer.runtime.jobs import Jobs
 from precedent_schemas.events import Deletion
 from precedent_schemas.jobs import VERIFY, JobReport
@@ -21,7 +22,7 @@ class Kept:
 
     def __init__(self, service: FakeService, scrub_after_s: float = 0.0) -> None:
         self.service = service
-        self.jobs = Jobs()
+        self.jobs = Jobs(discard_metrics())
         self.running = Housekeeping(
             service=service,
             source=service.log,
@@ -30,6 +31,7 @@ class Kept:
             jobs=self.jobs,
             rebuilder=service.rebuilder(),
             scrub_after_s=scrub_after_s,
+            metrics=discard_metrics(),
         )
 
     async def look(self) -> str | None:

@@ -6,7 +6,6 @@ import pytest
 
 from fakes.bus import FakeBus
 from fakes.dead_letters import FakeDeadLetters
-from fakes.deliveries import FakeFeed
 from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
 from fakes.making import message, row, writes_of
@@ -63,7 +62,6 @@ class World:
             open_store=self.index.open,
             embedding=embedding,
             source=FakeLog(),
-            feed=FakeFeed(FakeLog()),
             dead_letters=self.dead_letters,
             workers=InlineWorkers(),
             bus=self.bus,

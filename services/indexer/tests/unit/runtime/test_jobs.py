@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
+from precedent_indexer.api.admin import JobVerbs
 from precedent_indexer.errors import BusUnavailable, JobFailed, QuestionFailed, StoreUnavailable
+from precedent_indexer.observability.metrics import discard_metrics
 from precedent_indexer.runtime import jobs as module
-from precedent_indexer.runtime.jobs import Jobs, JobVerbs, ReportProgress
+from precedent_indexer.runtime.jobs import Jobs, ReportProgress
 from precedent_schemas.failures import ErrorReason
 from precedent_schemas.jobs import JobReport
 from precedent_schemas.questions import RebuildRequest, VerifyRequest
@@ -36,7 +38,7 @@ class Work:
 
 async def test_a_job_is_shown_while_it_runs_and_after_it() -> None:
     """The state says kind, phase and progress; once ended, the report stands under the same id."""
-    jobs, work = Jobs(), Work()
+    jobs, work = Jobs(discard_metrics()), Work()
     begun = jobs.start("rebuild", work)
     assert not begun.joined
     await asyncio.sleep(0)
@@ -53,7 +55,7 @@ async def test_a_job_is_shown_while_it_runs_and_after_it() -> None:
 
 async def test_the_same_kind_joins() -> None:
     """Asked for again while it runs, a job is not begun twice, and both callers follow the same."""
-    jobs, work = Jobs(), Work()
+    jobs, work = Jobs(discard_metrics()), Work()
     first = jobs.start("verify", work)
     await asyncio.sleep(0)
     second = jobs.start("verify", work)
@@ -66,7 +68,7 @@ async def test_the_same_kind_joins() -> None:
 
 async def test_another_kind_is_refused() -> None:
     """While one job runs, another kind is refused by name, and may begin when the first has ended."""
-    jobs, work = Jobs(), Work()
+    jobs, work = Jobs(discard_metrics()), Work()
     jobs.start("rebuild", work)
     with pytest.raises(QuestionFailed, match="a rebuild is under way, so no verify can begin") as caught:
         jobs.start("verify", work)
@@ -88,7 +90,7 @@ async def test_another_kind_is_refused() -> None:
 )
 async def test_a_failure_ends_the_job_and_tells_nothing_private(error: Exception, told: str) -> None:
     """A job that raises has failed; callers read a text of ours, and the next job can begin."""
-    jobs, work = Jobs(), Work(error)
+    jobs, work = Jobs(discard_metrics()), Work(error)
     jobs.start("rebuild", work)
     work.let_go.set()
     last = await jobs.ended()
@@ -100,7 +102,7 @@ async def test_a_failure_ends_the_job_and_tells_nothing_private(error: Exception
 
 async def test_stopping_lets_the_job_leave() -> None:
     """At the end of the process the job is cancelled, has cleaned up when `stop` returns, and no other begins."""
-    jobs, work = Jobs(), Work()
+    jobs, work = Jobs(discard_metrics()), Work()
     jobs.start("rebuild", work)
     await asyncio.sleep(0)
     await jobs.stop()
@@ -127,7 +129,7 @@ async def test_rate_and_rest_are_of_the_phase(monkeypatch: pytest.MonkeyPatch) -
 
 async def test_verbs_begin_their_jobs() -> None:
     """`verify` with repair is a job of its own kind: nobody who asked for mending joins a mere look."""
-    jobs = Jobs()
+    jobs = Jobs(discard_metrics())
     rebuild, verify, repair = Work(), Work(), Work()
     verbs = JobVerbs(jobs, rebuild=rebuild, verify=verify, repair=repair)
     for ask, work, kind in (

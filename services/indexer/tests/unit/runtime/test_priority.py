@@ -6,6 +6,7 @@ import threading
 from fakes.making import event
 from precedent_indexer.api.server import QueryServer
 from precedent_indexer.domain.messages import Packet, Tally
+from precedent_indexer.observability.metrics import discard_metrics
 from precedent_indexer.runtime.priority import QUESTIONS, QueryPriority
 from precedent_schemas import answers, catalogue
 
@@ -61,7 +62,14 @@ async def test_the_door_says_when_a_question_is_worked_on() -> None:
         return None
 
     query_server = QueryServer(
-        {"get": get}, reply=nothing, wait_until_covered=nothing, max_payload=lambda: 1000, at_once=1, waiting=1
+        {"get": get},
+        reply=nothing,
+        wait_until_covered=nothing,
+        prefetch=nothing,
+        max_payload=lambda: 1000,
+        at_once=1,
+        waiting=1,
+        metrics=discard_metrics(),
     )
     await query_server.take(
         catalogue.GET, Packet("security.index.v1.incidents.get", "_INBOX.a", b'{"ids": ["a"]}', {}), Tally()
