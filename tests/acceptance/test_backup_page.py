@@ -15,7 +15,7 @@ from harness.terminal import Terminal
 from harness.wire import Wire
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "backup.md"
-SECTIONS: Final = ("Take backups", "Put the index back", "Both disks are lost")
+SECTIONS: Final = ("Take backups", "Restore the index", "Both disks are lost")
 
 
 async def nats(step: Step, url: str, folder: Path) -> None:
@@ -54,7 +54,7 @@ async def test_the_page_is_true(tmp_path: Path) -> None:
                 await wire.event("incidents", f"event {number}", id=f"e{number}")
             await wire.covered(await wire.outcome("incidents", "e1", "benign"))
             await type_in(*parts["Take backups"])
-        await type_in(*parts["Put the index back"])
+        await type_in(*parts["Restore the index"])
         server.kill()
         for volume in volumes:
             shutil.rmtree(volume)
