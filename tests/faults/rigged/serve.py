@@ -31,6 +31,7 @@ from precedent_indexer.domain.index_state import Identity, ModelInfo, Writes
 from precedent_indexer.embedding.model_files import DIMENSIONS
 from precedent_indexer.errors import IndexerError, StoreUnavailable
 from precedent_indexer.observability import logs
+from precedent_indexer.replicas import replica
 
 _ORDERS = Path(os.environ["FAULTS_FILE"])
 _WORDS = os.environ.get("FAULTS_EMBEDDER") == "words"
@@ -166,7 +167,8 @@ def main() -> None:
     sys.setswitchinterval(0.001)
     _rig()
     try:
-        code = asyncio.run(embedded.serve(chosen))
+        serving = embedded.serve(chosen) if chosen.precedent_chroma_url is None else replica.serve(chosen)
+        code = asyncio.run(serving)
     except IndexerError as error:
         sys.stderr.write(f"precedent-indexer: {error}\n")
         code = 1

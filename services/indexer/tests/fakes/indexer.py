@@ -18,6 +18,7 @@ from precedent_indexer.domain.index_state import Identity, Vectors
 from precedent_indexer.domain.operations import Delete
 from precedent_indexer.domain.rows import INDEX_FORMAT, OutcomeRecord, Row
 from precedent_indexer.errors import StoreUnavailable
+from precedent_indexer.index.deletion_results import DeletionResults
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest import applier as applying
 from precedent_indexer.ingest.applier import Applier
@@ -103,6 +104,7 @@ class FakeIndexer:
         self.lives += 1
         self.checkpoint.reopen()
         self.progress = Progress(self.checkpoint.saved)
+        self.deletion_results = DeletionResults()
         self.applier = Applier(
             store=self.store,
             embedding=embedding_of(FailingEmbedder(self.chaos)),
@@ -110,6 +112,7 @@ class FakeIndexer:
             source=self.log,
             workers=InlineWorkers(),
             max_collections=64,
+            deletion_results=self.deletion_results,
             metrics=self._metrics,
         )
         self.ingest = Ingest(

@@ -8,7 +8,7 @@ import structlog
 
 from precedent_indexer.api.index_view import IndexView
 from precedent_indexer.errors import JetStreamRefused, QuestionFailed
-from precedent_indexer.ingest.applier import Applier
+from precedent_indexer.index.deletion_results import DeletionResults
 from precedent_schemas import answers, questions
 from precedent_schemas.events import Deletion
 from precedent_schemas.failures import ErrorReason, FieldProblem
@@ -28,9 +28,9 @@ _NAMED: Final = 20
 class DeletionVerbs:
     """Deletes through the log, so that no rebuild brings back what is gone."""
 
-    def __init__(self, view: IndexView, applier: Applier, max_payload: Callable[[], int]) -> None:
+    def __init__(self, view: IndexView, results: DeletionResults, max_payload: Callable[[], int]) -> None:
         self._view = view
-        self._applier = applier
+        self._results = results
         self._max_payload = max_payload
 
     async def delete(self, collection: str, request: questions.DeleteRequest) -> answers.DeleteReply:
@@ -113,4 +113,4 @@ class DeletionVerbs:
                 f"the deletion is in the log as {seq}, but became a dead letter ({refusal.reason}): "
                 f"{refusal.detail}; it may be done in part: ask again",
             )
-        return self._applier.removed_by(seq)
+        return self._results.of(seq)

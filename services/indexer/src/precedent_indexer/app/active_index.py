@@ -129,7 +129,7 @@ class ActiveIndex:
         )
         self.begin = self._job_verbs(index, applier)
         self.query_server = query_server(
-            self._handlers(view, applier, self.begin),
+            self._handlers(view, self.begin),
             bus=dependencies.bus,
             settings=dependencies.settings,
             wait_until_covered=view.wait_until_covered,
@@ -202,7 +202,7 @@ class ActiveIndex:
         self.ingest.use(applier, self._checkpoint)
         self.begin = self._job_verbs(index, applier)
         self._view_now = self._view(index, embedding)
-        ended = self.query_server.use(self._handlers(self._view_now, applier, self.begin))
+        ended = self.query_server.use(self._handlers(self._view_now, self.begin))
         self.index = index
         self.progress.advance(index.identity.watermark)
         if embedding is models.installed:
@@ -265,7 +265,7 @@ class ActiveIndex:
         job = self.jobs.current
         return job.done_seq / job.target_seq if job is not None and job.target_seq else 0.0
 
-    def _handlers(self, view: IndexView, applier: Applier, jobs: JobVerbs) -> dict[str, Verb]:
+    def _handlers(self, view: IndexView, jobs: JobVerbs) -> dict[str, Verb]:
         dependencies = self._dependencies
         stats = Stats(
             view,
@@ -277,7 +277,7 @@ class ActiveIndex:
         return all_handlers(
             view,
             stats=stats,
-            applier=applier,
+            deletion_results=self._deletion_results,
             dead_letters=dependencies.dead_letters,
             bus=dependencies.bus,
             jobs=jobs,

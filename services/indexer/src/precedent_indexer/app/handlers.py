@@ -12,7 +12,7 @@ from precedent_indexer.api.listing import Listing
 from precedent_indexer.api.recurrence import Recurrence
 from precedent_indexer.api.search import Search
 from precedent_indexer.api.server import Prefetch, QueryServer, Verb, Wait
-from precedent_indexer.ingest.applier import Applier
+from precedent_indexer.index.deletion_results import DeletionResults
 from precedent_indexer.observability.metrics import Metrics
 from precedent_indexer.settings import Settings
 from precedent_schemas import catalogue
@@ -31,14 +31,20 @@ def reading_handlers(view: IndexView, max_payload: Callable[[], int]) -> dict[st
 
 
 def all_handlers(
-    view: IndexView, *, stats: Stats, applier: Applier, dead_letters: JetStreamDeadLetters, bus: Bus, jobs: JobVerbs
+    view: IndexView,
+    *,
+    stats: Stats,
+    deletion_results: DeletionResults,
+    dead_letters: JetStreamDeadLetters,
+    bus: Bus,
+    jobs: JobVerbs,
 ) -> dict[str, Verb]:
     """Handlers of every endpoint, by its name: for the process that writes the index."""
 
     def max_payload() -> int:
         return bus.max_payload
 
-    deletion = DeletionVerbs(view, applier, max_payload)
+    deletion = DeletionVerbs(view, deletion_results, max_payload)
     refused = DeadLetterVerbs(view, dead_letters, bus, max_payload)
     return reading_handlers(view, max_payload) | {
         catalogue.DELETE.name: deletion.delete,

@@ -43,7 +43,7 @@ def remover_of(indexer: FakeIndexer) -> DeletionVerbs:
         progress=indexer.progress,
         workers=InlineWorkers(),
     )
-    return DeletionVerbs(view, indexer.applier, lambda: 1024 * 1024)
+    return DeletionVerbs(view, indexer.deletion_results, lambda: 1024 * 1024)
 
 
 async def test_delete_names_what_is_gone_and_what_was_not_there(indexer: FakeIndexer) -> None:
