@@ -2,7 +2,15 @@
 
 import typer
 
-from precedent_backend_adapter.cli.commands import dead_letters, import_events, outbox, publishing, questions, tail
+from precedent_backend_adapter.cli.commands import (
+    dead_letters,
+    import_events,
+    outbox,
+    publishing,
+    questions,
+    similar,
+    tail,
+)
 
 _HELP = """Publish security events, and ask what is known of events like them.
 
@@ -20,5 +28,5 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for _part in (publishing, questions, tail, dead_letters, import_events, outbox):
+for _part in (publishing, similar, questions, tail, dead_letters, import_events, outbox):
     app.add_typer(_part.commands)

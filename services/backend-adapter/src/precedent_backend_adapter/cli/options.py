@@ -13,6 +13,15 @@ _FILTER: Final = "Filter: every part that is given must hold; of one that is giv
 _CONNECTION: Final = "Connection"
 
 Collection = Annotated[str, typer.Option("--collection", "-c", help="Collection of the event.", metavar="NAME")]
+Csv = Annotated[bool, typer.Option("--csv", help="CSV in the place of text for people.")]
+Fields = Annotated[
+    str | None,
+    typer.Option(
+        "--fields",
+        metavar="NAME,NAME",
+        help="These fields alone, as a table, or with --csv or --json: id, text, attributes.NAME, ...",
+    ),
+]
 DEFAULT_COLLECTION: Final = INCIDENTS
 
 CONNECTION: Final[dict[str, tuple[Any, Any]]] = {
@@ -41,7 +50,7 @@ CONNECTION: Final[dict[str, tuple[Any, Any]]] = {
         ],
         None,
     ),
-    "json": (Annotated[bool, typer.Option("--json", help="JSON in the place of tables.")], False),
+    "json": (Annotated[bool, typer.Option("--json", help="JSON in the place of text for people.")], False),
 }
 """Name, annotation and default of what every command takes."""
 

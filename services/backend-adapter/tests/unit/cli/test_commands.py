@@ -112,7 +112,7 @@ def test_an_outcome_is_published_and_shown(known: InMemoryPrecedent) -> None:
 def test_search_shows_hits_their_summary_and_how_much_it_stands_on(known: InMemoryPrecedent) -> None:
     """People see similarity, event, outcome and summary; programs the whole reply."""
     shown = run(known, "search", "many failed logins", "--min-similarity", "0.9").out
-    for part in ("1.00", "auth.brute_force", "203.0.113.7", "block ip", "verdicts: 1 true_positive", "4 of 4"):
+    for part in ("1.00", "auth.brute_force", "203.0.113.7", "block ip", "decisions: 1 true positive", "4 of 4"):
         assert part in shown
     reply = run(known, "search", "many failed logins", "-k", "1", "--json").json()
     assert [hit["similarity"] for hit in reply["hits"]] == [1.0]
@@ -174,7 +174,7 @@ def test_recurrence_counts_by_stretch_of_time(known: InMemoryPrecedent) -> None:
     """One row for each bucket, and the whole below."""
     shown = run(known, "recurrence", "--id", "a", "--bucket", "hour").out
     assert "2026-01-01 00:00:00Z" in shown
-    assert "2 events by 1 users and 2 addresses" in shown
+    assert "2 events by 1 user and 2 addresses" in shown
 
 
 def test_get_shows_events_whole_and_names_what_is_missing(known: InMemoryPrecedent) -> None:

@@ -59,7 +59,7 @@ CODES = [
     "command",
     [
         ("publish", "x", "text"),
-        ("outcome", "a", "benign"),
+        ("outcome", "a", "benign", "--force"),
         ("search", "x"),
         ("recurrence", "x"),
         ("get", "a"),
@@ -104,7 +104,7 @@ def test_a_message_with_line_breaks_stays_one_line() -> None:
 @pytest.mark.parametrize(
     ("error", "code"), [(NotPermitted("may not search"), 3), (Unavailable("nobody answers"), 1)], ids=str
 )
-@pytest.mark.parametrize("command", [("publish", "x", "text"), ("outcome", "a", "benign")], ids=" ".join)
+@pytest.mark.parametrize("command", [("publish", "x", "text"), ("outcome", "a", "benign", "--force")], ids=" ".join)
 def test_what_is_stored_is_told_although_the_wait_fails(
     error: PrecedentError, code: int, command: tuple[str, ...]
 ) -> None:

@@ -70,8 +70,8 @@ def test_markup_is_shown_as_it_stands() -> None:
 
 
 def test_an_id_cannot_be_claimed_by_a_text() -> None:
-    """The id stands before the text, and the text has no line breaks of its own."""
+    """The id stands on a line of its own, and the text has no line breaks of its own and a rule in front."""
     client = InMemoryPrecedent()
     asyncio.run(given(client, {"id": "real", "text": "x\nfake"}))
     shown = run(client, "list").out
-    assert shown.index("real") < shown.index("x\\nfake")
+    assert shown.splitlines()[1:3] == ["  │ x\\nfake", "  id real"]

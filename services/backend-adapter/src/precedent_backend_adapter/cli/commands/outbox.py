@@ -13,7 +13,7 @@ from precedent_backend_adapter._outbox.store import Store, StoreError
 from precedent_backend_adapter._publishing.reports import OutboxStatus
 from precedent_backend_adapter.cli.command import FAILED, REFUSED, Session, Stop, command, local_command
 from precedent_backend_adapter.cli.commands.publishing import confirmed
-from precedent_backend_adapter.cli.display import tables
+from precedent_backend_adapter.cli.display import tables, wording
 from precedent_backend_adapter.cli.display.output import Output
 from precedent_backend_adapter.config import OutboxConfig
 from precedent_schemas.fields import format_time
@@ -97,14 +97,14 @@ def _shown(found: OutboxStatus) -> list[tuple[str, object]]:
     return [
         ("outbox", found.path),
         ("waiting", found.waiting),
-        ("since", tables.when(found.oldest)),
+        ("since", wording.when(found.oldest)),
         ("set aside", found.set_aside),
         ("bytes", found.size),
     ]
 
 
 def _refused(aside: list[SetAside]) -> Table:
-    rows = ((one.id, one.collection, tables.when(one.queued_at), _why(one)) for one in aside)
+    rows = ((one.id, one.collection, wording.when(one.queued_at), _why(one)) for one in aside)
     return tables.table(("id", "collection", "since", "refused because"), rows)
 
 

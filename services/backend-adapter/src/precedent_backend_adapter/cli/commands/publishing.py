@@ -9,10 +9,11 @@ from pydantic import BaseModel
 
 from precedent_backend_adapter.cli import values
 from precedent_backend_adapter.cli.command import FAILED, REFUSED, Session, Stop, command, exit_code
+from precedent_backend_adapter.cli.display import wording
 from precedent_backend_adapter.cli.display.tables import cell
 from precedent_backend_adapter.cli.display.text import safe
 from precedent_backend_adapter.cli.options import DEFAULT_COLLECTION, Collection
-from precedent_backend_adapter.errors import PrecedentError, invalid
+from precedent_backend_adapter.errors import NotPermitted, PrecedentError, invalid
 from precedent_backend_adapter.events import SecurityEvent
 from precedent_backend_adapter.receipts import Receipt
 from precedent_schemas import DecodeError, Outcome, Verdict
@@ -85,12 +86,15 @@ async def outcome(
     note: Annotated[str | None, typer.Option("--note", help="Why.")] = None,
     by: Annotated[str | None, typer.Option("--by", help="Who decided.")] = None,
     at: At = None,
+    force: Annotated[bool, typer.Option("--force", help="Without asking whether the event is there.")] = False,
     wait: Wait = False,
 ) -> None:
     """Publish what was decided. The latest outcome is shown with its event everywhere."""
     decided = None if at is None else values.moment("at", at)
     fields = {"event_id": event_id, "verdict": verdict, "mitigation": mitigation, "note": note, "by": by}
     about = _checked(Outcome, {**fields, "decided_at": decided})
+    if not force:
+        await _check_event(session, event_id, collection)
     receipt = await session.client.publish_outcome(about, collection=collection)
     done = f"stored the outcome of {event_id} in {collection} at {receipt.seq}"
     session.out.show(dataclasses.asdict(receipt), cell(done))
@@ -113,6 +117,19 @@ async def delete(
     gone = f"deleted {len(reply.deleted)} of {collection}"
     session.out.show(reply, cell(gone + _missing(reply.missing)))
     return REFUSED if reply.missing else 0
+
+
+async def _check_event(session: Session, event_id: str, collection: str) -> None:
+    try:
+        reply = await session.client.get([event_id], collection=collection)
+    except NotPermitted as error:
+        remedy = "--force publishes without asking whether the event is there"
+        raise Stop(f"{error}; {remedy}", exit_code(error)) from error
+    if reply.missing:
+        behind = reply.stream_seq - reply.indexed_seq
+        coming = f" ({wording.count(behind, 'message')} of the log still to be indexed)" if behind > 0 else ""
+        message = f"{collection} has no event {event_id!r}{coming}: nothing was published"
+        raise Stop(f"{message}; --force publishes the outcome all the same", REFUSED)
 
 
 async def _found(session: Session, receipt: Receipt) -> None:

@@ -1,83 +1,21 @@
-"""Commands that ask: search, recurrence, get, list, stats."""
+"""Commands that ask what there is: get, list, kinds, stats."""
 
 from typing import Annotated, Final
 
 import typer
-from rich.console import RenderableType
 
 from precedent_backend_adapter.cli.command import REFUSED, Session, command
-from precedent_backend_adapter.cli.commands.publishing import LONGEST_WAIT_S
-from precedent_backend_adapter.cli.display import tables
-from precedent_backend_adapter.cli.options import DEFAULT_COLLECTION, Collection
-from precedent_schemas import Bucket, Entry, Filter, Order
-from precedent_schemas.limits import DEFAULT_K, DEFAULT_RECURRENCE_SIMILARITY, MAX_K
+from precedent_backend_adapter.cli.display import columns, tables, wording
+from precedent_backend_adapter.cli.display.entries import show_entries
+from precedent_backend_adapter.cli.kinds import KindCount, count_kinds
+from precedent_backend_adapter.cli.options import DEFAULT_COLLECTION, Collection, Csv, Fields
+from precedent_schemas import Entry, Filter, Order
+from precedent_schemas.fields import format_time
+from precedent_schemas.limits import MAX_K
 
 DEFAULT_ROWS: Final = 20
 
-Text = Annotated[str | None, typer.Argument(help="What to look for, in words; or --id.", metavar="TEXT")]
-Like = Annotated[str | None, typer.Option("--id", metavar="ID", help="Like this event.")]
-
-
 commands = typer.Typer()
-
-
-@command(commands, "search", filtered=True)
-async def search(
-    session: Session,
-    *,
-    text: Text = None,
-    id: Like = None,  # noqa: A002 -- the field's name
-    collection: Collection = DEFAULT_COLLECTION,
-    k: Annotated[int, typer.Option("-k", metavar="N", help="Most hits, up to 1000.")] = DEFAULT_K,
-    min_similarity: Annotated[
-        float | None, typer.Option("--min-similarity", metavar="-1..1", help="Least cosine similarity.")
-    ] = None,
-    min_seq: Annotated[
-        int | None, typer.Option("--min-seq", metavar="SEQ", help="Wait until the index has reached it.")
-    ] = None,
-    filter: Filter | None = None,  # noqa: A002 -- the field's name
-) -> None:
-    """Find similar events. The nearest in meaning to a text or to an event, best first."""
-    reply = await session.client.search(
-        text,
-        id=id,
-        collection=collection,
-        k=k,
-        min_similarity=min_similarity,
-        filter=filter,
-        after=min_seq,
-        wait=None if min_seq is None else LONGEST_WAIT_S,
-    )
-    below = tables.covered(reply.indexed_seq, reply.stream_seq)
-    shown: list[RenderableType] = [_nothing("similar")]
-    if reply.hits:
-        shown = [tables.entries(reply.hits), tables.summary(reply.summary)]
-    session.out.show(reply, *shown, below)
-
-
-@command(commands, "recurrence", filtered=True)
-async def recurrence(
-    session: Session,
-    *,
-    text: Text = None,
-    id: Like = None,  # noqa: A002 -- the field's name
-    collection: Collection = DEFAULT_COLLECTION,
-    min_similarity: Annotated[
-        float, typer.Option("--min-similarity", metavar="-1..1", help="Least cosine similarity that counts.")
-    ] = DEFAULT_RECURRENCE_SIMILARITY,
-    bucket: Annotated[Bucket, typer.Option("--bucket", help="Width of a stretch of time, in UTC.")] = Bucket.DAY,
-    filter: Filter | None = None,  # noqa: A002 -- the field's name
-) -> None:
-    """Count similar events. Among the 1000 nearest to a text or an event, by stretch of time."""
-    reply = await session.client.recurrence(
-        text, id=id, collection=collection, min_similarity=min_similarity, bucket=bucket, filter=filter
-    )
-    least = "at least " if reply.capped else ""
-    seen = f", from {tables.when(reply.first_seen)} to {tables.when(reply.last_seen)}" if reply.first_seen else ""
-    total = tables.cell(f"{least}{reply.total} events by {reply.users} users and {reply.ips} addresses{seen}")
-    below = tables.covered(reply.indexed_seq, reply.stream_seq)
-    shown: list[RenderableType] = [tables.recurrence(reply), total] if reply.buckets else [_nothing("similar")]
-    session.out.show(reply, *shown, below)
 
 
 @command(commands, "get")
@@ -103,23 +41,54 @@ async def list_(
     collection: Collection = DEFAULT_COLLECTION,
     order: Annotated[Order, typer.Option("--order", help="By sequence in the log.")] = Order.NEWEST,
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="Most events; 0 is all.")] = DEFAULT_ROWS,
+    csv: Csv = False,
+    fields: Fields = None,
     filter: Filter | None = None,  # noqa: A002 -- the field's name
 ) -> None:
     """List events. All that pass a filter, by sequence; with --json one on each line."""
+    names = columns.chosen(fields, hits=False) if csv or fields is not None else None
     found: list[Entry] = []
     size = min(limit, MAX_K) or MAX_K
     pages = session.client.list(collection=collection, filter=filter, order=order, page_size=size)
     seen = 0
     async for entry in pages:
         seen += 1
-        if session.out.json:
-            session.out.show(entry)
+        if session.out.json and not csv:
+            session.out.show(entry if names is None else columns.row(entry, names))
         else:
             found.append(entry)
         if seen == limit:
             break
-    if not session.out.json:
-        session.out.show(None, tables.entries(found) if found else _nothing("there"))
+    if found or csv:
+        show_entries(session.out, found, names, csv=csv)
+    elif not session.out.json:
+        session.out.show(None, tables.cell("nothing there"))
+
+
+@command(commands, "kinds", filtered=True)
+async def kinds(
+    session: Session,
+    *,
+    collection: Collection = DEFAULT_COLLECTION,
+    csv: Csv = False,
+    filter: Filter | None = None,  # noqa: A002 -- the field's name
+) -> None:
+    """Count events by kind. Reads all that pass a filter, page by page."""
+    found = await count_kinds(session.client, collection, filter)
+    if csv:
+        session.out.write(columns.as_csv(_KIND_HEADS, (list(_told(one).values()) for one in found.kinds)))
+        return
+    whole = {
+        "kinds": [_told(one) for one in found.kinds],
+        "indexed_seq": found.indexed_seq,
+        "stream_seq": found.stream_seq,
+    }
+    rows = [(one.kind, one.count, wording.when(one.first_seen), wording.when(one.last_seen)) for one in found.kinds]
+    total = f"{wording.count(sum(one.count for one in found.kinds), 'event')} of {wording.count(len(rows), 'kind')}"
+    shown = [tables.table(("kind", "events", "first seen", "last seen"), rows, numbers=("events",))] if rows else []
+    session.out.show(whole, *shown, tables.cell(total), tables.covered(found.indexed_seq, found.stream_seq))
+    if found.too_large:
+        session.out.note(f"not counted: {wording.count(found.too_large, 'event')} too large for a reply of this server")
 
 
 @command(commands, "stats")
@@ -140,5 +109,9 @@ async def stats(
     session.out.show(reply, tables.pairs(about), tables.covered(reply.indexed_seq, reply.stream_seq))
 
 
-def _nothing(what: str) -> RenderableType:
-    return tables.cell(f"nothing {what}")
+_KIND_HEADS: Final = ("kind", "count", "first_seen", "last_seen")
+
+
+def _told(one: KindCount) -> dict[str, object]:
+    values = (one.kind, one.count, format_time(one.first_seen), format_time(one.last_seen))
+    return dict(zip(_KIND_HEADS, values, strict=True))

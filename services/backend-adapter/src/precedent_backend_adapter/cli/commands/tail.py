@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from precedent_backend_adapter.cli.command import Session, command
-from precedent_backend_adapter.cli.display import tables
+from precedent_backend_adapter.cli.display import tables, wording
 from precedent_backend_adapter.cli.display.text import cut
 from precedent_backend_adapter.cli.follow import Follower
 from precedent_backend_adapter.cli.options import DEFAULT_COLLECTION, Collection
@@ -57,5 +57,12 @@ async def _looked(session: Session, follower: Follower) -> list[Entry]:
 
 def _show(session: Session, entry: Entry) -> None:
     event = entry.event
-    parts = [tables.when(event.occurred_at), event.kind, f"sev {event.severity}", event.user, event.ip, event.id]
+    parts = [
+        wording.when(event.occurred_at),
+        event.kind,
+        wording.severity(event.severity),
+        event.user,
+        event.ip,
+        event.id,
+    ]
     session.out.show(entry, tables.cell("  ".join([*(one for one in parts if one is not None), cut(event.text)])))

@@ -1,18 +1,38 @@
 """Answers as tables. Every cell goes through `safe`, and none is read as markup."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from typing import Any, Final
 
 from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from precedent_backend_adapter.cli.display.text import cut, safe
-from precedent_schemas import Entry, Hit, Outcome, RecurrenceReply, StatsReply, Summary
+from precedent_backend_adapter.cli.display import wording
+from precedent_backend_adapter.cli.display.text import safe
+from precedent_schemas import Entry, StatsReply, Summary
 from precedent_schemas.dead_letters import DeadLetter
-from precedent_schemas.fields import format_time
 
 _BAR_CHARS = 30
+_WHOLE: Final = ("from", "when", "first seen", "last seen", "occurred at")
+"""Columns of moments, which are not folded."""
+_COUNTED: Final = {"count": "events", "users": "users", "ips": "addresses"}
+
+
+class _Bar:
+    """A share of the width there is, at least one character."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """As many marks as the share of the width."""
+        yield Text("#" * max(1, round(self._share * min(options.max_width, _BAR_CHARS))))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """It takes what is left, up to its full length."""
+        return Measurement(1, min(options.max_width, _BAR_CHARS))
 
 
 def cell(value: object) -> Text:
@@ -24,27 +44,15 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Se
     """A table of plain values; the columns called `numbers` are flushed right."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for head in heads:
-        made.add_column(head, overflow="fold", justify="right" if head in numbers else "left")
+        made.add_column(head, overflow="fold", justify="right" if head in numbers else "left", no_wrap=head in _WHOLE)
     for row in rows:
-        made.add_row(*(one if isinstance(one, Text) else cell(one) for one in row))
+        made.add_row(*(one if isinstance(one, Text | _Bar) else cell(one) for one in row))
     return made
 
 
-def entries(several: Iterable[Entry]) -> Table:
-    """Events, one in a row; with their similarity where they are hits."""
-    listed = list(several)
-    scored = any(isinstance(one, Hit) for one in listed)
-    heads = [*(["like"] if scored else []), "seq", "when", "kind", "sev", "user / ip", "id / text", "outcome"]
-    return table(heads, (_row(one) for one in listed), numbers=("like", "seq", "sev"))
-
-
-def _row(entry: Entry) -> list[object]:
-    event = entry.event
-    # The id comes first, so that no text can pose as the id of its event.
-    about = _lines(Text(safe(event.id), style="bold"), cell(cut(event.text)))
-    whose = _lines(*(cell(one) for one in (event.user, event.ip) if one is not None))
-    row = [entry.seq, when(event.occurred_at), event.kind, event.severity, whose, about, outcome(entry.outcome)]
-    return [f"{entry.similarity:.2f}", *row] if isinstance(entry, Hit) else list(row)
+def rows(heads: Sequence[str], several: Iterable[Sequence[object]]) -> Table:
+    """Chosen fields of events, one event in a row."""
+    return table([head.replace("_", " ") for head in heads], several, numbers=("similarity", "severity", "seq"))
 
 
 def whole(entry: Entry) -> Table:
@@ -70,17 +78,12 @@ def pairs(rows: Iterable[tuple[str, object]]) -> Table:
     return made
 
 
-def outcome(decided: Outcome | None) -> Text:
-    """What was decided, in a few words."""
-    if decided is None:
-        return Text("")
-    return _lines(*(cell(cut(one)) for one in (decided.verdict, decided.mitigation, decided.by) if one is not None))
-
-
 def summary(of: Summary) -> Text:
     """The hits of a search at a glance."""
-    counted = [_counts("verdicts", of.verdicts), _counts("mitigations", of.mitigations)]
-    seen = [f"seen from {when(of.first_seen)} to {when(of.last_seen)}"] if of.first_seen else []
+    verdicts = {wording.verdict(name): count for name, count in of.verdicts.items()}
+    mitigations = {wording.label(name): count for name, count in of.mitigations.items()}
+    counted = [_counts("decisions", verdicts), _counts("mitigations", mitigations)]
+    seen = [f"seen from {wording.when(of.first_seen)} to {wording.when(of.last_seen)}"] if of.first_seen else []
     return cell("; ".join(one for one in [*counted, *seen] if one))
 
 
@@ -90,23 +93,25 @@ def covered(indexed_seq: int, stream_seq: int) -> Text:
     return cell(f"indexed up to {indexed_seq} of {stream_seq}{behind}")
 
 
-def recurrence(reply: RecurrenceReply) -> Table:
-    """How often, in each stretch of time."""
-    most = max((one.count for one in reply.buckets), default=1)
-    rows = [
-        (when(one.start), one.count, one.users, one.ips, "#" * max(1, one.count * _BAR_CHARS // most))
-        for one in reply.buckets
+def recurrence(buckets: Sequence[Mapping[str, Any]]) -> Table:
+    """How often, in each stretch of time; users and addresses where they are counted."""
+    most = max((one["count"] for one in buckets), default=1)
+    counted = [(name, head) for name, head in _COUNTED.items() if all(name in one for one in buckets)]
+    made = [
+        (wording.when(one["start"]), *(one[name] for name, _ in counted), _Bar(one["count"] / most)) for one in buckets
     ]
-    return table(("from", "events", "users", "ips", ""), rows, numbers=("events", "users", "ips"))
+    heads = [head for _, head in counted]
+    return table(("from", *heads, ""), made, numbers=heads)
 
 
 def stats(reply: StatsReply) -> list[Table]:
     """The indexer and its collections."""
+    messages = wording.count(reply.stream.messages, "message")
     about = {
         "version": reply.version,
         "up": f"{reply.uptime_seconds:.0f} s",
         "model": f"{reply.model.name} ({reply.model.fingerprint})",
-        "log": f"{reply.stream.messages} messages, {reply.stream.bytes} bytes, last {reply.stream.last_seq}",
+        "log": f"{messages}, {reply.stream.bytes} bytes, last {reply.stream.last_seq}",
         "indexed up to": reply.indexed_seq,
         "to come": f"{reply.pending}, in hand {reply.ack_pending}, again {reply.redelivered}",
         "dead letters": reply.dead_letters,
@@ -117,17 +122,8 @@ def stats(reply: StatsReply) -> list[Table]:
 
 def dead_letters(letters: Iterable[DeadLetter]) -> Table:
     """What was refused, one in a row."""
-    rows = ((one.seq, when(one.dead_at), one.reason, one.subject, one.detail) for one in letters)
+    rows = ((one.seq, wording.when(one.dead_at), one.reason, one.subject, one.detail) for one in letters)
     return table(("seq", "when", "reason", "subject", "detail"), rows, numbers=("seq",))
-
-
-def when(moment: datetime | None) -> str:
-    """A moment to the second, in UTC."""
-    return "" if moment is None else format_time(moment)[:19].replace("T", " ") + "Z"
-
-
-def _lines(*parts: Text) -> Text:
-    return Text("\n").join(parts)
 
 
 def _counts(what: str, counts: Mapping[str, int]) -> str:
