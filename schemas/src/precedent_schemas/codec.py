@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -66,12 +66,18 @@ def validate(model: type[Model], value: dict[str, Any]) -> Model:
         DecodeError: `invalid`, or `too_large` where the only thing wrong is a text beyond its limit.
     """
     try:
-        return model.model_validate(value)
+        # Not the model's own method, which a subclass may make raise something else.
+        return cast("Model", model.__pydantic_validator__.validate_python(value))
     except ValidationError as error:
         found = error.errors(include_url=False)
         too_long = all(one["type"] == "string_too_long" and one["loc"] == ("text",) for one in found)
         reason = DeadReason.TOO_LARGE if too_long else DeadReason.INVALID
-        raise DecodeError(reason, [_problem(model, one) for one in found[:_MAX_PROBLEMS]]) from error
+        raise DecodeError(reason, field_problems(model, error)) from error
+
+
+def field_problems(model: type[BaseModel], error: ValidationError) -> list[FieldProblem]:
+    """What is wrong with a value that is no `model`: the first problems, each with its field."""
+    return [_problem(model, one) for one in error.errors(include_url=False)[:_MAX_PROBLEMS]]
 
 
 def decode_object(data: bytes) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from precedent_backend_adapter.errors import (
     TooLarge,
     Unavailable,
 )
-from precedent_backend_adapter.events import SecurityEvent
+from precedent_backend_adapter.events import Filter, Outcome, SecurityEvent, SeverityRange, TimeRange
 from precedent_backend_adapter.interface import PrecedentClient
 from precedent_backend_adapter.quoting import QUOTED_DATA_NOTE, as_quoted_data
 from precedent_backend_adapter.receipts import Publication, Receipt
@@ -36,18 +36,14 @@ from precedent_schemas import (
     DeleteReply,
     Entry,
     FieldProblem,
-    Filter,
     GetReply,
     Hit,
     ListReply,
     Order,
-    Outcome,
     RecurrenceReply,
     SearchReply,
-    SeverityRange,
     StatsReply,
     StoredEvent,
-    TimeRange,
     Verdict,
 )
 from precedent_schemas.dead_letters import DeadDropReply, DeadGetReply, DeadLetter, DeadReplayReply

@@ -3,6 +3,8 @@
 from abc import abstractmethod
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 
+from pydantic import BaseModel
+
 from precedent_backend_adapter._calls.base import Calls
 from precedent_backend_adapter._publishing import publications
 from precedent_backend_adapter._publishing.pipeline import Pipeline
@@ -57,12 +59,18 @@ class PublishingCalls(Calls):
             Receipt or failure of every event, by position.
 
         Raises:
-            Refused: `window` is no number above 0.
+            Refused: `window` is no number above 0, `progress` no function, or `events` no series.
             Exception: whatever `events` or `progress` raises; what is in flight is then cancelled, and may have
                 been stored.
         """
         if isinstance(window, bool) or not isinstance(window, int) or window < 1:
             raise invalid([FieldProblem(field="window", message=f"should be a number above 0 (got {window!r:.60})")])
+        if progress is not None and not callable(progress):
+            raise invalid([FieldProblem(field="progress", message=f"should be a function (got {progress!r:.60})")])
+        if not isinstance(events, Iterable | AsyncIterable) or isinstance(events, str | bytes | BaseModel):
+            # A model is iterable too: it gives its fields.
+            message = f"should be a series of events (got {type(events).__name__})"
+            raise invalid([FieldProblem(field="events", message=message)])
         return await Pipeline(self.publish, window, progress).run(events)
 
     async def publish_outcome(
@@ -80,6 +88,7 @@ class PublishingCalls(Calls):
 
         Within ten minutes of the first attempt the log stores it at most once.
         """
+        publications.check_pending(pending)
         with context.publishing(pending, anew=True) as publication:
             return await self._send(publication)
 

@@ -47,7 +47,8 @@ class Pipeline:
         return PublishReport(self._receipts, self._failures)
 
     async def _start(self, event: SecurityEvent) -> None:
-        key = None if event.id is None else (event.collection, event.id)
+        # What is no event is refused by the publish call.
+        key = (event.collection, event.id) if isinstance(event, SecurityEvent) and event.id is not None else None
         # A retry may put an event behind those that were sent after it: a later revision has to wait for its turn.
         while key is not None and key in self._of_id:
             await self._landing()

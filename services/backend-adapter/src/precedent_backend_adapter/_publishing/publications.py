@@ -28,6 +28,7 @@ def of_event(event: SecurityEvent, headers: Mapping[str, str] | None) -> Publica
     Raises:
         Refused: the event, or a trace header, is not what the indexer would take.
     """
+    _check_type("event", event, SecurityEvent)
     event_id = event.id or uuid.uuid4().hex
     whole = event.model_copy(update={"id": event_id, "occurred_at": event.occurred_at or _now()})
     try:
@@ -50,6 +51,7 @@ def of_outcome(outcome: Outcome, collection: str, headers: Mapping[str, str] | N
     Raises:
         Refused: the outcome, its collection or a trace header is not what the indexer would take.
     """
+    _check_type("outcome", outcome, Outcome)
     check_collection(collection)
     whole = outcome.model_copy(update={"decided_at": outcome.decided_at or _now()})
     try:
@@ -63,6 +65,21 @@ def of_outcome(outcome: Outcome, collection: str, headers: Mapping[str, str] | N
     except DecodeError as error:
         raise invalid(error.problems) from error
     return publication
+
+
+def check_pending(publication: object) -> None:
+    """Refuse what `republish` cannot take.
+
+    Raises:
+        Refused: it is no publication.
+    """
+    _check_type("pending", publication, Publication)
+
+
+def _check_type(name: str, value: object, wanted: type) -> None:
+    if not isinstance(value, wanted):
+        message = f"should be a {wanted.__name__} (got {type(value).__name__} {value!r:.60})"
+        raise invalid([FieldProblem(field=name, message=message)])
 
 
 def carrying(publication: Publication, headers: Mapping[str, str]) -> Publication:
@@ -97,12 +114,14 @@ def _publication(
 ) -> Publication:
     message_id = f"{collection}:{event_id}:{secrets.token_hex(_MESSAGE_ID_BYTES)}"
     own = {MSG_ID_HEADER: message_id, EXPECTED_STREAM_HEADER: EVENTS_STREAM}
-    return Publication(subject, payload, {**_trace(headers or {}), **own}, collection, event_id)
+    return Publication(subject, payload, {**_trace({} if headers is None else headers), **own}, collection, event_id)
 
 
 def _trace(headers: Mapping[str, str]) -> dict[str, str]:
     # Only these two: a carrier may hold others, and a header such as Nats-Rollup would change what the log does.
-    trace = {name.lower(): value for name, value in headers.items() if name.lower() in TRACE_HEADERS}
+    _check_type("headers", headers, Mapping)
+    named = {name.lower(): value for name, value in headers.items() if isinstance(name, str)}
+    trace = {name: value for name, value in named.items() if name in TRACE_HEADERS}
     for name, value in trace.items():
         if not (isinstance(value, str) and value.isascii() and value.isprintable()):
             raise invalid([FieldProblem(field=f"headers.{name}", message="should be printable ASCII")])
