@@ -14,7 +14,7 @@ Every other scheme is refused by its name, `ws` and `wss` too: plain TCP would c
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeGuard
 from urllib.parse import unquote_to_bytes, urlsplit
 
 DEFAULT_PORT: Final = 4222
@@ -74,13 +74,17 @@ def _parsed(text: str, shown: str) -> ServerAddress:
             f"{shown!r} has the scheme {parts.scheme!r}, which is not supported (nor are WebSockets): "
             f"give nats://host:{DEFAULT_PORT} or tls://host:{DEFAULT_PORT}"
         )
-    if not parts.hostname or not port or parts.path not in ("", "/") or parts.query or parts.fragment:
+    if not _is_host(parts.hostname) or not port or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise AddressError(f"{shown!r} is not scheme, host and port alone: {_ENCODE}")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     user, password = _decoded(parts.username, shown), _decoded(parts.password, shown)
     # As for the nats command: a name without a password is a token.
     who = (user, password, None) if password is not None else (None, None, user or None)
     return ServerAddress(f"{parts.scheme}://{host}:{port}", *who)
+
+
+def _is_host(name: str | None) -> TypeGuard[str]:
+    return name is not None and name != "" and name.isprintable() and " " not in name
 
 
 def _decoded(part: str | None, shown: str) -> str | None:

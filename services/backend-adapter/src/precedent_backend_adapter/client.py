@@ -71,7 +71,9 @@ class Precedent(PrecedentClient):
                 is published waits there.
             OutboxUnavailable: the file of the outbox cannot be used, or another client uses it.
         """
-        config = config or Config()
+        config = Config() if config is None else config
+        if not isinstance(config, Config):
+            raise Misconfigured([f"config is a {type(config).__name__}; give a Config"])
         transport = NatsTransport(check_urls(url), config)
         async with AsyncExitStack() as leaving:
             leaving.push_async_callback(transport.close)

@@ -56,7 +56,7 @@ def test_every_problem_is_named_with_the_variables_that_were_set_and_no_secret()
         )
     said = str(caught.value)
     assert len(caught.value.found) == 4
-    assert said.startswith("NATS_URL: url 'http://***@a' is none")
+    assert said.startswith("NATS_URL: url 'http://***@a' has the scheme 'http'")
     assert "NATS_URL, NATS_CREDS, NATS_NKEY, NATS_PASSWORD" in said
     assert "hunter2" not in said
 
@@ -64,5 +64,5 @@ def test_every_problem_is_named_with_the_variables_that_were_set_and_no_secret()
 def test_urls_are_split_at_commas_and_checked() -> None:
     """A gap between two commas is no server."""
     assert split_urls("nats://a , nats://b") == ["nats://a", "nats://b"]
-    with pytest.raises(Misconfigured, match="url '' is none"):
+    with pytest.raises(Misconfigured, match="url '' is not"):
         split_urls("nats://a,,nats://b")

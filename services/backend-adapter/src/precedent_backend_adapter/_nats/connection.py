@@ -16,7 +16,8 @@ from precedent_backend_adapter._nats.library import errors
 from precedent_backend_adapter._nats.refusals import Refusals
 from precedent_backend_adapter._nats.secure_client import SecureClient
 from precedent_backend_adapter._transport import Ack, Fault, FaultKind, Reply
-from precedent_backend_adapter.config import Config, Tls, masked, wants_tls
+from precedent_backend_adapter.config import Config, Credentials, Tls
+from precedent_schemas.servers import parse_addresses
 
 Result = TypeVar("Result")
 
@@ -38,12 +39,12 @@ class Connection:
     """One connection of the library, and the calls in flight on it."""
 
     def __init__(self, urls: list[str], config: Config) -> None:
-        self._urls = urls
-        self._shown = ", ".join(masked(url) for url in urls)
+        self._servers = parse_addresses(urls)
+        self._shown = ", ".join(server.url for server in self._servers)
         self._config = config
         self._refusals = Refusals()
         self._client = SecureClient(self._refusals.pause_s)
-        self._client.demands_tls = config.tls is not None or any(wants_tls(url) for url in urls)
+        self._client.demands_tls = config.tls is not None or any(server.wants_tls for server in self._servers)
         self._log = Acknowledgements(self._client, config.jetstream_domain)
         self._changed = asyncio.Event()
         self._in_flight: dict[asyncio.Future[Fault], str] = {}
@@ -194,7 +195,7 @@ class Connection:
             self._on_not_reconnected(refusals.read(error))
         elif not self._all_failed.done():
             self._failures.append(error)
-            if len(self._failures) >= len(self._urls):
+            if len(self._failures) >= len(self._servers):
                 self._all_failed.set_result(None)
 
     def _on_denied(self, operation: str, where: str) -> None:
@@ -233,7 +234,7 @@ class Connection:
     def _options(self) -> dict[str, Any]:
         who = self._config.credentials
         options: dict[str, Any] = {
-            "servers": list(self._urls),
+            "servers": [server.url for server in self._servers],
             "name": self._config.name,
             "inbox_prefix": self._config.inbox_prefix,
             "connect_timeout": self._config.timeouts.connect,
@@ -248,7 +249,10 @@ class Connection:
             "closed_cb": self._on_closed,
             "user": who.user,
             "password": who.password,
+            "token": who.token,
         }
+        if who == Credentials():
+            self._client.given_servers = self._servers
         if who.creds_file is not None:
             options["user_credentials"] = checked_creds(Path(who.creds_file))
         if who.nkey_seed_file is not None:

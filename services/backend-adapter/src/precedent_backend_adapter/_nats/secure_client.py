@@ -3,10 +3,11 @@
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import ParseResult
 
 from precedent_backend_adapter._nats.library import DEFAULT_BUFFER_SIZE, Client, Srv, TcpTransport, errors
+from precedent_schemas.servers import ServerAddress
 
 
 class CertificateWantedError(errors.Error):
@@ -41,6 +42,8 @@ class SecureClient(Client):
         demands_tls: whether a server that does not ask for TLS is left.
         shows_certificate: whether there is one to show.
         pause_s: seconds to rest before the next attempt to connect.
+        given_servers: servers whose URLs may say who we are: the library would take a user and a password as they stand
+            there, percent-encoded.
     """
 
     def __init__(self, pause_s: Callable[[], float]) -> None:
@@ -48,6 +51,7 @@ class SecureClient(Client):
         self.demands_tls = False
         self.shows_certificate = False
         self.pause_s = pause_s
+        self.given_servers: Sequence[ServerAddress] = ()
 
     async def _connect_to_server(self, s: Srv) -> None:
         # A server that accepts and says nothing would cost the process one socket with every attempt.
@@ -75,4 +79,16 @@ class SecureClient(Client):
         # Under TLS 1.3 the server says so only behind the handshake, and mostly the connection is gone by then.
         if self._server_info.get("tls_verify") and not self.shows_certificate:
             raise CertificateWantedError
+        self._take_identity()
         return super()._connect_command()
+
+    def _take_identity(self) -> None:
+        identified = [one for one in self.given_servers if one.has_identity]
+        if not identified or self._current_server is None:
+            return
+        here = self._current_server.uri
+        given = (one for one in self.given_servers if one.url == f"{here.scheme}://{here.netloc}")
+        # A server that the cluster names later is told the same as a given server, as by the nats command.
+        who = next(given, identified[0])
+        self.options |= {"user": who.user, "password": who.password, "token": who.token}
+        self._auth_configured = True

@@ -8,12 +8,13 @@ from typing import Final
 
 from precedent_backend_adapter.cli import contexts
 from precedent_backend_adapter.client import Precedent
-from precedent_backend_adapter.config import Config, OutboxConfig, masked
+from precedent_backend_adapter.config import Config, OutboxConfig
 from precedent_backend_adapter.config.environment import config_from_environment, split_urls
 from precedent_backend_adapter.errors import Misconfigured
 from precedent_backend_adapter.interface import PrecedentClient
+from precedent_schemas.servers import masked
 
-_IDENTITY: Final = ("NATS_CREDS", "NATS_NKEY", "NATS_USER", "NATS_PASSWORD")
+_IDENTITY: Final = ("NATS_CREDS", "NATS_NKEY", "NATS_USER", "NATS_PASSWORD", "NATS_TOKEN")
 _CONNECTION_NAME: Final = "precedent-cli"
 
 

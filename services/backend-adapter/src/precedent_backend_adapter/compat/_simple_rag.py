@@ -15,7 +15,7 @@ from precedent_backend_adapter.compat._clients import Clients
 from precedent_backend_adapter.compat._items import Item, Rule, ScoredItem, ScoredRule
 from precedent_backend_adapter.compat._odd import embeddable
 from precedent_backend_adapter.config.environment import config_from_environment, split_urls
-from precedent_backend_adapter.errors import NotFound, Overloaded, PrecedentError, TooLarge
+from precedent_backend_adapter.errors import Misconfigured, NotFound, Overloaded, PrecedentError, TooLarge
 from precedent_backend_adapter.interface import PrecedentClient
 from precedent_backend_adapter.receipts import Receipt
 from precedent_schemas import INCIDENTS, RULES, Filter, Hit, Order, SecurityEvent
@@ -45,7 +45,7 @@ class SimpleRAG:
     def __init__(self, url: str | None = None) -> None:
         given = {"NATS_URL": url} if url else {}
         if url:
-            split_urls(url)
+            _check(url)
 
         def connect() -> AbstractAsyncContextManager[PrecedentClient]:
             environ = {**os.environ, **given}  # noqa: TID251 -- the old client took its settings from there
@@ -219,6 +219,14 @@ class SimpleRAG:
             return False
         client = await self._clients.get()
         return event_id in (await client.delete([event_id], collection=collection)).deleted
+
+
+def _check(url: str) -> None:
+    try:
+        split_urls(url)
+    except Misconfigured as error:
+        remedy = "leave the URL out and set NATS_URL=nats://host:4222, or give such a URL here"
+        raise Misconfigured([*error.found, remedy]) from error
 
 
 async def _until_found(client: PrecedentClient, receipt: Receipt) -> None:

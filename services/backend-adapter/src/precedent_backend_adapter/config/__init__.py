@@ -5,35 +5,42 @@ Nothing here reads the environment: the program that uses this package decides w
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from precedent_backend_adapter.errors import Misconfigured
+from precedent_schemas.servers import AddressError, parse_addresses
 
 DEFAULT_INBOX_PREFIX: Final = "_INBOX"
-_SCHEMES: Final = ("nats", "tls")
+_GIVE_URL: Final = "give nats://host:4222 or tls://host:4222"
+_HTTP: Final = ("http://", "https://")
+_HTTP_HINT: Final = "; this is the address of an HTTP service, give that of the NATS server"
 _MASK: Final = "***"
+_SECRET: Final = ("password", "token")
 _DOMAIN: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """Who we are: at most one of a creds file, an nkey seed file, and user with password.
+    """Who we are: at most one of a creds file, an nkey seed file, user with password, and a token.
+
+    Any of them wins over what the URL says.
 
     Attributes:
         creds_file: JWT and seed in one file, as `nsc` writes it.
         nkey_seed_file: a user's nkey seed, alone in a file.
         user: user name; sent as it is, so use TLS on any network.
         password: goes with `user`; masked in the repr.
+        token: the server's token; masked in the repr, and sent as it is.
     """
 
     creds_file: Path | str | None = None
     nkey_seed_file: Path | str | None = None
     user: str | None = None
     password: str | None = None
+    token: str | None = None
 
     def __repr__(self) -> str:
         shown = (f"{one.name}={self._shown(one.name)}" for one in fields(self))
@@ -41,11 +48,15 @@ class Credentials:
 
     def _shown(self, name: str) -> str:
         value = getattr(self, name)
-        return repr(_MASK) if name == "password" and value is not None else repr(value)
+        return repr(_MASK) if name in _SECRET and value is not None else repr(value)
 
     def problems(self) -> Iterator[str]:
         """What is wrong."""
-        given = [name for name in ("creds_file", "nkey_seed_file", "user") if getattr(self, name)]
+        yield from _not_paths("credentials", creds_file=self.creds_file, nkey_seed_file=self.nkey_seed_file)
+        for name in ("user", "password", "token"):
+            if getattr(self, name) is not None and not isinstance(getattr(self, name), str):
+                yield f"credentials: {name} is a {type(getattr(self, name)).__name__}; give a string"
+        given = [name for name in ("creds_file", "nkey_seed_file", "user", "token") if getattr(self, name)]
         if len(given) > 1:
             yield f"credentials: {' and '.join(given)} are given; choose one"
         if (self.user is None) != (self.password is None):
@@ -68,6 +79,7 @@ class Tls:
 
     def problems(self) -> Iterator[str]:
         """What is wrong."""
+        yield from _not_paths("tls", ca_file=self.ca_file, cert_file=self.cert_file, key_file=self.key_file)
         if (self.cert_file is None) != (self.key_file is None):
             yield "tls: cert_file and key_file go together; give both or neither"
 
@@ -135,7 +147,7 @@ class OutboxConfig:
 
     def problems(self) -> Iterator[str]:
         """What is wrong."""
-        if not str(self.path) or Path(self.path).name == "":
+        if not isinstance(self.path, str | Path) or not Path(self.path).name or "\0" in str(self.path):
             yield f"outbox: path is {str(self.path)!r}; name a file"
         for name in ("max_events", "max_bytes"):
             value = getattr(self, name)
@@ -176,19 +188,36 @@ class Config:
             raise Misconfigured(found)
 
     def _problems(self) -> Iterator[str]:
-        yield from self.credentials.problems()
-        if self.tls is not None:
-            yield from self.tls.problems()
-        yield from self.timeouts.problems()
-        yield from self.backoff.problems()
-        if self.outbox is not None:
-            yield from self.outbox.problems()
-        if not self.name:
-            yield "name is empty; give the connection a name"
-        if self.jetstream_domain is not None and not _DOMAIN.fullmatch(self.jetstream_domain):
+        for name, wanted in _PARTS.items():
+            part = getattr(self, name)
+            if isinstance(part, wanted):
+                yield from part.problems()
+            elif part is not None or name not in _OPTIONAL_PARTS:
+                yield f"{name} is a {type(part).__name__}; give a {wanted.__name__}"
+        if not isinstance(self.name, str) or not self.name:
+            yield f"name is {self.name!r}; give the connection a name"
+        if self.jetstream_domain is not None and not (
+            isinstance(self.jetstream_domain, str) and _DOMAIN.fullmatch(self.jetstream_domain)
+        ):
             yield f"jetstream_domain is {self.jetstream_domain!r}; give a name of letters, digits, - and _"
         if not _is_subject(self.inbox_prefix):
             yield f"inbox_prefix is {self.inbox_prefix!r}; give a subject without wildcards, as in _INBOX.backend"
+
+
+_PARTS: Final[Mapping[str, type[Credentials | Tls | Timeouts | Backoff | OutboxConfig]]] = {
+    "credentials": Credentials,
+    "tls": Tls,
+    "timeouts": Timeouts,
+    "backoff": Backoff,
+    "outbox": OutboxConfig,
+}
+_OPTIONAL_PARTS: Final = ("tls", "outbox")
+
+
+def _not_paths(part: str, **paths: object) -> Iterator[str]:
+    for name, path in paths.items():
+        if path is not None and not isinstance(path, str | Path):
+            yield f"{part}: {name} is a {type(path).__name__}; give the path of a file"
 
 
 def is_duration(value: object) -> bool:
@@ -196,43 +225,31 @@ def is_duration(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
 
 
-def _is_subject(prefix: str) -> bool:
+def _is_subject(prefix: object) -> bool:
+    if not isinstance(prefix, str):
+        return False
     tokens = prefix.split(".")
     return all(token.isascii() and token.isprintable() and not set(token) & set(" *>") and token for token in tokens)
 
 
 def check_urls(url: str | Sequence[str]) -> list[str]:
-    """The servers to try, at least one.
+    """The servers to try, at least one; commas separate several in one string.
 
     Raises:
-        Misconfigured: with every URL that is none, credentials masked.
+        Misconfigured: with every URL that is none; users, passwords and tokens are masked.
     """
-    urls = [url] if isinstance(url, str) else list(url)
-    found = [
-        f"url {masked(one)!r} is none; give nats://host:4222 or tls://host:4222" for one in urls if not _is_url(one)
-    ]
-    if not urls:
-        found = ["no url is given; give nats://host:4222"]
+    if isinstance(url, str):
+        urls = [one.strip() for one in url.split(",")]
+    elif isinstance(url, Sequence) and all(isinstance(one, str) for one in url):
+        urls = [one.strip() for one in url]
+    else:
+        raise Misconfigured([f"url is a {type(url).__name__}; {_GIVE_URL}"])
+    found = [] if urls else [f"no url is given; {_GIVE_URL}"]
+    for one in urls:
+        try:
+            parse_addresses([one])
+        except AddressError as error:
+            found.append(f"url {error}{_HTTP_HINT if one.lower().startswith(_HTTP) else ''}")
     if found:
         raise Misconfigured(found)
     return urls
-
-
-def _is_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def wants_tls(url: str) -> bool:
-    """Whether the URL itself demands TLS."""
-    return url.startswith("tls://")
-
-
-def masked(url: str) -> str:
-    """The URL without what it says of user and password."""
-    scheme, slashes, rest = url.rpartition("://")
-    user, at, host = rest.rpartition("@")
-    return f"{scheme}{slashes}{_MASK if user else ''}{at}{host}"

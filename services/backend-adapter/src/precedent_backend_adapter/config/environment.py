@@ -6,6 +6,7 @@
 | `NATS_CREDS` | creds file: JWT and seed |
 | `NATS_NKEY` | file with an nkey seed |
 | `NATS_USER`, `NATS_PASSWORD` | user name and password, both or neither |
+| `NATS_TOKEN` | the server's token |
 | `NATS_CA` | PEM of the authority that signed the server; demands TLS |
 | `NATS_CERT`, `NATS_KEY` | PEM of our own certificate and of its key, both or neither; demand TLS |
 | `NATS_INBOX_PREFIX` | subject prefix of replies; absent: `_INBOX` |
@@ -29,6 +30,7 @@ NAMES: Final = (
     "NATS_NKEY",
     "NATS_USER",
     "NATS_PASSWORD",
+    "NATS_TOKEN",
     "NATS_CA",
     "NATS_CERT",
     "NATS_KEY",
@@ -71,7 +73,7 @@ def split_urls(urls: str) -> list[str]:
     Raises:
         Misconfigured: with every URL that is none, credentials masked.
     """
-    return check_urls([one.strip() for one in urls.split(",")])
+    return check_urls(urls)
 
 
 def _config(given: Mapping[str, str]) -> Config:
@@ -80,6 +82,7 @@ def _config(given: Mapping[str, str]) -> Config:
         nkey_seed_file=given.get("NATS_NKEY"),
         user=given.get("NATS_USER"),
         password=given.get("NATS_PASSWORD"),
+        token=given.get("NATS_TOKEN"),
     )
     tls = Tls(ca_file=given.get("NATS_CA"), cert_file=given.get("NATS_CERT"), key_file=given.get("NATS_KEY"))
     return Config(

@@ -71,7 +71,7 @@ async def test_the_environment_says_where_unless_the_constructor_does(
 
 def test_the_address_of_the_old_service_is_refused_at_once() -> None:
     """Somebody who passes the old URL on learns of it where it is passed."""
-    with pytest.raises(Misconfigured, match="nats://host:4222"):
+    with pytest.raises(Misconfigured, match=r"HTTP service.*leave the URL out and set NATS_URL=nats://host:4222"):
         SimpleRAG("http://localhost:9000")
 
 

@@ -3,14 +3,13 @@
 import asyncio
 import inspect
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import nats.errors
 import nats.js.errors
 import pytest
 from scripted import QUICK
+from scripted_server import CUT, INFO, acknowledged, quiet, server
 
 from precedent_backend_adapter import (
     Config,
@@ -34,9 +33,6 @@ from precedent_backend_adapter._transport import Fault, FaultKind
 
 PATIENT = Config(timeouts=Timeouts(publish=30, publish_attempt=30))
 EVENT = SecurityEvent(kind="auth", text="failed login")
-INFO = {"server_id": "S", "version": "2.15.0", "max_payload": 1_048_576, "proto": 1, "headers": True, "client_id": 1}
-Answer = Callable[[bytes, bytes], bytes]
-"""From a line of the client and the subject for the reply to what the server says."""
 
 
 # -- the table
@@ -82,56 +78,6 @@ def test_another_503_is_only_busy() -> None:
 
 
 # -- the wire
-
-
-@asynccontextmanager
-async def server(
-    answer: Answer | None, info: dict[str, object] | None = None
-) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A NATS server that greets, answers PING, and leaves the rest to `answer`; None says nothing at all."""
-    heard: list[bytes] = []
-    writers: list[asyncio.StreamWriter] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
-        if answer is None:
-            await reader.read()
-            return
-        writer.write(b"INFO " + json.dumps({**INFO, **(info or {})}).encode() + b"\r\n")
-        while line := await reader.readline():
-            heard.append(line)
-            reply_to = b""
-            if line.startswith((b"HPUB", b"PUB")):
-                words = line.split()
-                reply_to = words[2]
-                await reader.readexactly(int(words[-1]) + 2)
-            said = answer(line, reply_to)
-            writer.write(said or (b"PONG\r\n" if line == b"PING\r\n" else b""))
-            if said == CUT:
-                break
-        writer.close()
-
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"nats://127.0.0.1:{listening.sockets[0].getsockname()[1]}", heard
-    finally:
-        listening.close()
-        for writer in writers:
-            writer.close()
-
-
-CUT = b"\r\n"
-
-
-def acknowledged(reply_to: bytes, seq: int) -> bytes:
-    """The log's acknowledgement; the second subscription of a connection is that for replies."""
-    body = json.dumps({"stream": "SECURITY_EVENTS", "seq": seq}).encode()
-    return b"MSG " + reply_to + b" 2 " + str(len(body)).encode() + b"\r\n" + body + b"\r\n"
-
-
-def quiet(_line: bytes, _reply_to: bytes) -> bytes:
-    """Nothing beyond the handshake."""
-    return b""
 
 
 async def test_a_publish_is_acknowledged() -> None:
