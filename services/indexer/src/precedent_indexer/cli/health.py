@@ -4,11 +4,12 @@ import socket
 from dataclasses import dataclass
 
 from precedent_indexer.adapters.nats.bus import HOST_KEY, Bus
-from precedent_indexer.errors import FAILED, BusUnavailable, NotPermitted, StartRefused
+from precedent_indexer.cli.client import AnsweredWithError, Client, NobodyAnswers
+from precedent_indexer.errors import FAILED, CommandDenied, NotPermitted, StartRefused
 from precedent_indexer.settings import Settings, without_secrets
-from precedent_schemas import catalogue, codec
+from precedent_schemas import catalogue
 from precedent_schemas.answers import StatsReply
-from precedent_schemas.subjects import SERVICE, SERVICE_ERROR_HEADER
+from precedent_schemas.subjects import SERVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +49,21 @@ async def _connected(settings: Settings, timeout_s: float) -> Bus:
 
 async def check(settings: Settings, timeout_s: float) -> Report:
     """Ask the running indexer for its stats and judge them."""
+    server = without_secrets(settings.nats_url)
     try:
         bus = await _connected(settings, timeout_s)
     except StartRefused as error:
         return Report(healthy=False, line=f"unhealthy: {error}", code=error.exit_code)
     try:
-        packet = await bus.request(catalogue.STATS.subject, timeout_s=timeout_s)
-    except NotPermitted as error:
+        stats: StatsReply = await Client(bus, server, timeout_s).ask(catalogue.STATS)
+    except CommandDenied as error:
         return Report(healthy=False, line=f"unhealthy: it cannot be asked: {error}", code=error.exit_code)
-    except BusUnavailable:
-        return Report(
-            healthy=False,
-            line=f"unhealthy: no indexer answered on {without_secrets(settings.nats_url)} in {timeout_s:g} s",
-        )
+    except NobodyAnswers:
+        return Report(healthy=False, line=f"unhealthy: no indexer answered on {server} in {timeout_s:g} s")
+    except AnsweredWithError as error:
+        return Report(healthy=False, line=f"unhealthy: {error.description}")
     finally:
         await bus.close()
-    if SERVICE_ERROR_HEADER in packet.headers:
-        return Report(healthy=False, line=f"unhealthy: {packet.headers[SERVICE_ERROR_HEADER]}")
-    stats = codec.decode(StatsReply, packet.data)
     lag = stats.stream_seq - stats.indexed_seq
     state = f"{lag} messages behind, {stats.dead_letters} dead letters, indexed_seq {stats.indexed_seq}"
     if stats.state not in {None, "serving"}:

@@ -13,11 +13,13 @@ from precedent_indexer.domain.messages import Packet
 from precedent_indexer.errors import BusUnavailable, NotPermitted, StartDenied, StartRefused
 from precedent_indexer.settings import Settings
 from precedent_schemas import answers, catalogue, codec
-from precedent_schemas.subjects import SERVICE_ERROR_HEADER
+from precedent_schemas.subjects import SERVICE_ERROR_CODE_HEADER, SERVICE_ERROR_HEADER
 
 SETTINGS = Settings.model_construct(
     nats_url="nats://anna:s3cret@127.0.0.1:4222", precedent_health_max_lag=10, precedent_start_timeout_s=30.0
 )
+FAILED = {SERVICE_ERROR_CODE_HEADER: "503", SERVICE_ERROR_HEADER: "the log cannot be read"}
+"""Headers of an answer that is an error."""
 
 
 def stats(indexed: int, end: int, **more: Any) -> Packet:
@@ -52,7 +54,16 @@ def stats(indexed: int, end: int, **more: Any) -> Packet:
             "dead-letter stream is full",
         ),
         (stats(99, 100, state="stalled"), False, "stalled: no progress"),
-        (Packet("_INBOX.x", "", b"{}", {SERVICE_ERROR_HEADER: "the log cannot be read"}), False, "log cannot be read"),
+        (
+            Packet(
+                "_INBOX.x",
+                "",
+                b"{}",
+                {SERVICE_ERROR_CODE_HEADER: "503", SERVICE_ERROR_HEADER: "the log cannot be read"},
+            ),
+            False,
+            "log cannot be read",
+        ),
         (BusUnavailable("no answer"), False, "no indexer answered on .*127.0.0.1:4222 in 2 s"),
     ],
 )
