@@ -1,8 +1,9 @@
 """A demonstration backend: publishes security events and asks for precedents, until it is told to stop.
 
-It runs in a container of its own, beside the agent libraries cosmpy and uagents and without any vector store. The
-first time it fills the log with the demonstration's events and asks an analyst's questions; then, every
-`DEMO_PAUSE_S` seconds, something happens anew, and it asks whether that was seen before. One JSON line says each.
+It runs in a container of its own, beside the agent libraries cosmpy and uagents and without any vector store. All its
+events are made up: they go to the collection `demo` and to no other, so that no other collection's answers hold them.
+The first time it publishes the demonstration's events and asks an analyst's questions; then, every `DEMO_PAUSE_S`
+seconds, it publishes one more event and asks whether that was seen before. One JSON line says each.
 """
 
 import asyncio
@@ -21,14 +22,17 @@ from typing import Any, Final
 import uagents  # type: ignore[import-not-found]  # the backend's environment alone has it
 from cosmpy.aerial.wallet import LocalWallet  # type: ignore[import-not-found]  # as above
 
-from precedent_backend_adapter import NotFound, Precedent, PrecedentError, Receipt
+from precedent_backend_adapter import NotFound, NotIndexedYet, Precedent, PrecedentError, Receipt, SecurityEvent
 from precedent_backend_adapter.config.environment import config_from_environment
-from precedent_schemas import RULES, Outcome, SecurityEvent
+from precedent_schemas import Outcome
 
 DATA: Final = Path(__file__).parent
-ANSWERED: Final = Path("/tmp/answered")  # the container's own
+COLLECTION: Final = "demo"
+ANSWERED: Final = Path(os.environ.get("DEMO_ANSWERED", "/tmp/answered"))  # the container's own
 """Touched after every answer: how the container's health check knows that all is well."""
 PAUSE_S: Final = float(os.environ.get("DEMO_PAUSE_S", "30"))
+EVENTS: Final = int(os.environ.get("DEMO_EVENTS", "1000"))
+"""Most events that are published at the start: a test needs but a few."""
 INDEX_WAIT_S: Final = 30.0
 HITS: Final = 3
 
@@ -54,22 +58,28 @@ def read_lines(name: str) -> Iterator[dict[str, Any]]:
 
 
 async def fill(precedent: Precedent) -> Receipt | None:
-    """Publish the demonstration's events, rules and decisions; the last receipt, None where the index has them."""
-    events = [SecurityEvent(**line) for line in read_lines("events.jsonl")]
-    rules = [SecurityEvent(**line, collection=RULES) for line in read_lines("rules.jsonl")]
+    """Publish the demonstration's events and decisions; the last receipt, None where the index has them."""
+    lines = itertools.islice(read_lines("events.jsonl"), EVENTS)
+    events = [SecurityEvent(**line, collection=COLLECTION) for line in lines]
     with contextlib.suppress(NotFound):
-        if not (await precedent.get([events[-1].id])).missing:
+        if not (await precedent.get([events[-1].id], collection=COLLECTION)).missing:
             return None
-    for event in (*rules, *events):
+    for event in events:
         await precedent.publish(event)
-    receipts = [await precedent.publish_outcome(Outcome(**line)) for line in read_lines("outcomes.jsonl")]
-    say("published", events=len(events), rules=len(rules), outcomes=len(receipts))
+    receipts = [
+        await precedent.publish_outcome(Outcome(**line), collection=COLLECTION) for line in read_lines("outcomes.jsonl")
+    ]
+    say("published", collection=COLLECTION, events=len(events), outcomes=len(receipts))
     return receipts[-1]
 
 
 async def ask(precedent: Precedent, question: str, after: Receipt | None) -> str:
     """Ask once and say what came; the kind of the best hit."""
-    answer = await precedent.search(question, k=HITS, after=after, wait=INDEX_WAIT_S)
+    while True:
+        with contextlib.suppress(NotIndexedYet):
+            answer = await precedent.search(question, collection=COLLECTION, k=HITS, after=after, wait=INDEX_WAIT_S)
+            break
+        say("waiting", reason="the index has not reached the last event yet")
     ANSWERED.touch()
     found = {hit.event.id: f"{hit.similarity:.3f} {hit.event.kind}" for hit in answer.hits}
     say("answered", question=question, found=found, indexed_seq=answer.indexed_seq, stream_seq=answer.stream_seq)
@@ -90,7 +100,9 @@ async def live(precedent: Precedent) -> None:
     """Something happens, again and again, and the backend asks whether it was seen before."""
     for line in itertools.cycle(read_lines("events.jsonl")):
         incident = Incident(kind=line["kind"], text=line["text"], severity=line["severity"])
-        event = SecurityEvent(**incident.dict(), source="demo-backend", occurred_at=datetime.now(UTC))
+        event = SecurityEvent(
+            **incident.dict(), collection=COLLECTION, source="demo-backend", occurred_at=datetime.now(UTC)
+        )
         try:
             await ask(precedent, event.text, after=await precedent.publish(event))
         except PrecedentError as error:

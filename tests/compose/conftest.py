@@ -36,7 +36,9 @@ def nats_port() -> int:
 @pytest.fixture(scope="session")
 def project(engine: Engine, nats_port: int) -> Iterator[ComposeProject]:
     """The whole stack, up; a test that changes its state leaves it up."""
-    project = ComposeProject(engine, f"precedent-test-{nats_port}", {"NATS_PORT": str(nats_port)})
+    # The profile comes as people give it: the demonstration backend runs beside what runs always.
+    variables = {"NATS_PORT": str(nats_port), "COMPOSE_PROFILES": "demo"}
+    project = ComposeProject(engine, f"precedent-test-{nats_port}", variables)
     project.build()
     try:
         project.up()

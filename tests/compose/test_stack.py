@@ -74,6 +74,7 @@ async def test_the_backend_published_and_its_questions_were_answered(project: Co
     assert set(said["started"]["beside"]) == {"cosmpy", "uagents"}
     assert said["asked"]["questions"] > 0
     assert said["asked"]["as_expected"] == said["asked"]["questions"]
+    assert said["published"]["collection"] == "demo"
 
 
 @pytest.mark.parametrize("service", SERVICES)

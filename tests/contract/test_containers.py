@@ -74,6 +74,13 @@ def test_a_service_is_bounded_and_watched(service: str) -> None:
         assert port.startswith("127.0.0.1:"), f"{service} publishes {port} beyond this machine"
 
 
+def test_without_a_profile_nothing_is_made_up() -> None:
+    """What always runs is NATS and the indexer; the demonstration backend is asked for by its profile."""
+    services = compose_file()["services"]
+    assert {name for name, one in services.items() if "profiles" not in one} == {"nats", "indexer"}
+    assert services["backend"]["profiles"] == ["demo"]
+
+
 def files_given(service: str) -> dict[str, Path]:
     """What of the repository a container can read, by its place there."""
     volumes = [one.split(":") for one in compose_file()["services"][service]["volumes"]]

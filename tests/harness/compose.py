@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
 # What the compose file has beside what always runs.
-PROFILES = ("debug", "observability", "chroma-server")
+PROFILES = ("demo", "debug", "observability", "chroma-server")
 
 # Downloads and the model's graph, on a busy machine.
 BUILD_SECONDS = 1500.0
