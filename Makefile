@@ -206,13 +206,18 @@ performance: setup ## docs/performance.md with its pictures, and the sizes of do
 	@PYTHONPATH=tests tests/.venv/bin/python -m load.sizing
 
 # -- see it run ---------------------------------------------------------------------------------------------
-.PHONY: demo up
-demo: setup ## A real stack on free ports, real events, an analyst's questions; leaves nothing behind
+.PHONY: demo up up-clean
+demo: setup ## A real stack on a free port, real events, an analyst's questions; leaves nothing behind
 	@PYTHONPATH=tests tests/.venv/bin/python deploy/demo/demo.py
 
 UP_PORT ?= 4222
-up: setup ## The same stack on port 4222 until Ctrl-C
-	@PYTHONPATH=tests exec tests/.venv/bin/python deploy/demo/demo.py --up $(UP_PORT)
+UP_DATA ?= data/precedent
+UP = PYTHONPATH=tests exec tests/.venv/bin/python deploy/demo/up.py $(UP_DATA)
+up: setup ## nats-server and indexer until Ctrl-C, data kept in data/precedent (DEMO=1, FRESH=1, UP_PORT=4222, UP_DATA=)
+	@$(UP) --port $(UP_PORT) $(if $(DEMO),--demo) $(if $(FRESH),--fresh)
+
+up-clean: tests/.venv/ready ## Forget the log and the index that make up keeps
+	@$(UP) --clean
 
 # -- containers ---------------------------------------------------------------------------------------------
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) \
@@ -222,12 +227,12 @@ COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose 
 SCALE = $(if $(findstring chroma-server,$(COMPOSE_PROFILES)),--scale indexer=0)
 
 .PHONY: compose-up compose-down compose-test
-compose-up: ## NATS on port 4222, the indexer and a demonstration backend, as containers (COMPOSE_PROFILES=debug,observability,chroma-server)
+compose-up: ## NATS on port 4222 and the indexer, as containers (COMPOSE_PROFILES=demo,debug,observability,chroma-server)
 	@$(COMPOSE) up --build --detach $(SCALE)
 	@$(COMPOSE) ps
 
 compose-down: ## Remove these containers; the log and the index stay in their volumes
-	@COMPOSE_PROFILES=debug,observability,chroma-server $(COMPOSE) down
+	@COMPOSE_PROFILES=demo,debug,observability,chroma-server $(COMPOSE) down
 
 compose-test: tests/.venv/ready ## Build the images and run the compose file: events in, containers killed, volumes kept
 	@! command -v go >/dev/null || $(MAKE) nats-cli || echo "== no nats command: Go cannot build it here"

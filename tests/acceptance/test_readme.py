@@ -1,21 +1,16 @@
 """What the README shows is run: its Python here, its commands by CI or here."""
 
 import asyncio
-import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 from harness.indexer_process import run_indexer_command
 from harness.stack import NewIndexer, Stack
-from harness.waits import eventually, free_port
 from harness.wire import Wire
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -93,39 +88,3 @@ def test_every_link_leads_somewhere() -> None:
             continue
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.relative_to(ROOT)} links to {target}"
-
-
-async def test_up_runs_until_interrupted(tmp_path: Path) -> None:
-    """`make up` serves the demonstration events on its port until Ctrl-C, and leaves nothing listening."""
-    port = free_port()
-    log_path = tmp_path / "up.log"
-    with log_path.open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            "make",
-            "up",
-            f"UP_PORT={port}",
-            cwd=ROOT,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, "COLUMNS": "120"},
-        )
-    try:
-
-        def is_running() -> None:
-            assert f"running on nats://127.0.0.1:{port}" in log_path.read_text(encoding="utf-8")
-            assert process.returncode is None
-
-        await eventually(is_running, timeout=90, interval=0.2)
-        (snippet,) = blocks("python")
-        printed = await run(snippet, f"nats://127.0.0.1:{port}")
-        assert len(printed.splitlines()) == 5
-    finally:
-        # Ctrl-C reaches every process of the terminal's foreground group.
-        os.killpg(process.pid, signal.SIGINT)
-        code = await asyncio.wait_for(process.wait(), 30)
-    # `make` itself reports the interrupt, whatever its command made of it.
-    assert code in {0, -signal.SIGINT}, log_path.read_text(encoding="utf-8")
-    assert "stopping" in log_path.read_text(encoding="utf-8")
-    with pytest.raises(ConnectionRefusedError):
-        await asyncio.open_connection("127.0.0.1", port)
