@@ -23,15 +23,45 @@ IndexerError
 └── QuestionFailed        what the caller of a question is told, in the error body of the contract
 """
 
+from enum import IntEnum
 from typing import Final
 
 from precedent_schemas.failures import ERROR_CODES, ErrorBody, ErrorDetail, ErrorReason, FieldProblem
 
-_REFUSALS: Final = {
-    10059: "a stream of the log or of the dead letters is gone: start the indexer again, it makes what is missing",
-    10077: "the log refuses messages: it is full (raise its max_bytes), or its disk",
+
+class JetStreamCode(IntEnum):
+    """JetStream's numbers (`err_code`) of the errors that the indexer tells apart."""
+
+    SYSTEM_UNAVAILABLE = 10008
+    """The cluster has no meta leader."""
+    NOT_LEADER = 10009
+    CONSUMER_NOT_FOUND = 10014
+    MESSAGE_NOT_FOUND = 10037
+    SEQUENCE_NOT_FOUND = 10043
+    STREAM_NOT_FOUND = 10059
+    WRONG_LAST_SEQUENCE = 10071
+    """A compare-and-set lost: the stream has a later message."""
+    STORE_FAILED = 10077
+    WRONG_LAST_SEQUENCE_IN_FLIGHT = 10164
+    """The same for a replicated stream, whose later message is not stored by every replica yet."""
+
+
+LEADERLESS: Final = frozenset({JetStreamCode.SYSTEM_UNAVAILABLE, JetStreamCode.NOT_LEADER})
+"""The cluster is electing a leader."""
+MESSAGE_GONE: Final = frozenset({JetStreamCode.MESSAGE_NOT_FOUND, JetStreamCode.SEQUENCE_NOT_FOUND})
+"""The message does not exist any more."""
+COMPARE_AND_SET_LOST: Final = frozenset(
+    {JetStreamCode.WRONG_LAST_SEQUENCE, JetStreamCode.WRONG_LAST_SEQUENCE_IN_FLIGHT}
+)
+"""Another client has written since the sequence that the publish expected."""
+
+_REFUSALS: Final[dict[int, str]] = {
+    JetStreamCode.STREAM_NOT_FOUND: (
+        "a stream of the log or of the dead letters is gone: start the indexer again, it makes what is missing"
+    ),
+    JetStreamCode.STORE_FAILED: "the log refuses messages: it is full (raise its max_bytes), or its disk",
 }
-"""What JetStream's own numbers mean to whoever looks after the indexer."""
+"""What these errors mean to the operator."""
 
 
 FAILED: Final = 1

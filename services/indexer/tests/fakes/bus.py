@@ -85,9 +85,11 @@ class FakeBus(Bus):
         return self.payload_limit
 
     async def publish_once(self, subject: str, data: bytes, headers: dict[str, str]) -> tuple[int, bool]:
-        """Keep it, unless its message id is known; its place among what was stored."""
+        """Keep it, unless the table refuses it or its message id is known; its place among what was stored."""
         if headers.get("Nats-Msg-Id") in self.known_ids:
             return len(self.stored), True
+        if self.answers[subject]:
+            self._look_up(subject, data)
         self.stored.append((subject, data, dict(headers)))
         return len(self.stored), False
 

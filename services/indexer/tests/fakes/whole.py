@@ -17,6 +17,7 @@ from fakes.log import FakeLog
 from fakes.workers import InlineWorkers
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
 from precedent_indexer.domain.messages import ConsumerState
+from precedent_indexer.domain.ports import Consumer
 from precedent_indexer.index.directory import IndexDirectory
 from precedent_indexer.index.generations import Generation, GenerationStore
 from precedent_indexer.index.layout import CRASH_JOURNAL
@@ -31,14 +32,14 @@ _ACK_WAIT = 200
 """Turns of the event loop after which what is not settled comes again."""
 _CLOSING_S = 10
 _DESCRIPTORS = Path("/proc/self/fd")
-_NO_BUS = cast("Any", None)
+_NO_CONSUMER = cast("Consumer", None)
 
 
 class _Checkpoint(Checkpoint):
     """The real watermark; the consumer in memory."""
 
     def __init__(self, whole: "WholeIndexer", index: Generation) -> None:
-        super().__init__(_NO_BUS, index, whole.progress, whole.workers, whole.log)
+        super().__init__(_NO_CONSUMER, index, whole.progress, whole.workers, whole.log)
         self._feed = whole.feed
 
     async def recreate_consumer(self, after_seq: int) -> None:

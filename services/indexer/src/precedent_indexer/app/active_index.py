@@ -11,6 +11,7 @@ from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.dead_letters import JetStreamDeadLetters
 from precedent_indexer.adapters.nats.deliveries import PullFeed
 from precedent_indexer.adapters.nats.log import JetStreamLog
+from precedent_indexer.adapters.nats.provision.consumer import DurableConsumer
 from precedent_indexer.api.admin import JobVerbs, Stats
 from precedent_indexer.api.index_view import IndexView
 from precedent_indexer.api.server import Verb
@@ -76,7 +77,7 @@ class ActiveIndex:
         self._follows = False
         """The generation in use takes what the log has; where it does not, the one to come must."""
         applier = self._pipeline_applier(index, embedding)
-        self._checkpoint = Checkpoint(dependencies.bus, index, self.progress, dependencies.workers, dependencies.source)
+        self._checkpoint = self._checkpoint_of(index)
         self.ingest = Ingest(
             feed=self.feed,
             source=dependencies.source,
@@ -196,9 +197,7 @@ class ActiveIndex:
         models = self._dependencies.models
         embedding = models.of(index)
         applier = self._pipeline_applier(index, embedding)
-        self._checkpoint = Checkpoint(
-            self._dependencies.bus, index, self.progress, self._dependencies.workers, self._dependencies.source
-        )
+        self._checkpoint = self._checkpoint_of(index)
         self.ingest.use(applier, self._checkpoint)
         self.begin = self._job_verbs(index, applier)
         self._view_now = self._view(index, embedding)
@@ -229,6 +228,11 @@ class ActiveIndex:
     async def let_questions_pass(self) -> None:
         """Wait while questions are worked on, a moment long."""
         await self.query_server.let_questions_pass()
+
+    def _checkpoint_of(self, index: Generation) -> Checkpoint:
+        dependencies = self._dependencies
+        consumer = DurableConsumer(dependencies.bus)
+        return Checkpoint(consumer, index, self.progress, dependencies.workers, dependencies.source)
 
     def _pipeline_applier(self, index: Generation, embedding: Embedding | None) -> Applier:
         dependencies = self._dependencies

@@ -10,10 +10,7 @@ import structlog
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
 from precedent_indexer.adapters.chroma.probe_process import probe
 from precedent_indexer.adapters.nats.bus import Bus
-from precedent_indexer.adapters.nats.streams import (
-    ensure_consumer,
-    orphaned_index,
-)
+from precedent_indexer.adapters.nats.provision.consumer import DurableConsumer
 from precedent_indexer.app.active_index import ActiveIndex, Dependencies
 from precedent_indexer.app.endpoint import ServiceEndpoint
 from precedent_indexer.app.models import Models
@@ -100,8 +97,10 @@ async def _open(
     try:
         with start_refusals():
             # Asked before anything is written: a refused start leaves everything as it was.
-            index = await open_index(generations, source, opened.state, broken, await orphaned_index(bus))
-            await ensure_consumer(bus, index_uuid=index.identity.uuid, after_seq=index.identity.watermark)
+            index = await open_index(
+                generations, source, opened.state, broken, await DurableConsumer(bus).orphaned_index()
+            )
+            await DurableConsumer(bus).ensure(index_uuid=index.identity.uuid, after_seq=index.identity.watermark)
     except StoreUnavailable as error:
         raise StartRefused(f"the index in {directory.path} cannot be used: {error}") from error
     dependencies = Dependencies(

@@ -7,7 +7,7 @@ import structlog
 from precedent_indexer import __version__
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.deliveries import INDEX_UUID_KEY, LOG_KEY
-from precedent_indexer.adapters.nats.streams import log_name
+from precedent_indexer.adapters.nats.provision.streams import log_name
 from precedent_indexer.api.server import QueryServer
 from precedent_indexer.domain.index_state import Identity
 from precedent_indexer.domain.messages import Packet, Tally

@@ -9,10 +9,10 @@ from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.dead_letters import JetStreamDeadLetters
 from precedent_indexer.adapters.nats.lease import ensure_bucket
 from precedent_indexer.adapters.nats.log import JetStreamLog
-from precedent_indexer.adapters.nats.permissions import SHARED, check_permissions
-from precedent_indexer.adapters.nats.streams import (
+from precedent_indexer.adapters.nats.provision.consumer import DurableConsumer
+from precedent_indexer.adapters.nats.provision.permissions import SHARED, check_permissions
+from precedent_indexer.adapters.nats.provision.streams import (
     await_leaders,
-    ensure_consumer,
     ensure_streams,
     log_name,
     operators_choices,
@@ -45,7 +45,7 @@ async def init(settings: Settings) -> None:
     try:
         await await_leaders(bus, settings.precedent_start_timeout_s)
         await ensure_streams(bus, operators_choices(settings))
-        await ensure_consumer(bus, index_uuid=None, after_seq=0)
+        await DurableConsumer(bus).ensure(index_uuid=None, after_seq=0)
         if settings.precedent_chroma_url is not None:
             await ensure_bucket(bus, settings.precedent_replicas)
     finally:

@@ -52,6 +52,24 @@ class Deliveries(Protocol):
         """
 
 
+class Consumer(Protocol):
+    """The durable consumer on the server, which belongs to one index and one process at a time."""
+
+    @property
+    def instance(self) -> str:
+        """Name of this process in the consumer's metadata."""
+
+    async def ensure(self, *, index_uuid: str | None, after_seq: int) -> None:
+        """Create the consumer, or check it, and claim it for this index and this process.
+
+        Raises:
+            StartRefused: the consumer's settings contradict the contract, or it feeds another index.
+        """
+
+    async def create(self, *, index_uuid: str | None, after_seq: int) -> None:
+        """Create the consumer; it delivers the messages after `after_seq`."""
+
+
 class Log(Protocol):
     """The log itself, read past the consumer and written by deletions."""
 

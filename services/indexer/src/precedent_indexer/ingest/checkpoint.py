@@ -1,10 +1,8 @@
 """The watermark and the durable consumer, looked after on behalf of the write corridor."""
 
-from precedent_indexer.adapters.nats.bus import Bus
-from precedent_indexer.adapters.nats.streams import create_consumer, ensure_consumer
 from precedent_indexer.domain.index_state import Identity
 from precedent_indexer.domain.messages import ConsumerState, LogState
-from precedent_indexer.domain.ports import Log
+from precedent_indexer.domain.ports import Consumer, Log
 from precedent_indexer.errors import Fault, StartRefused
 from precedent_indexer.index.generations import Generation
 from precedent_indexer.index.layout import CRASH_JOURNAL
@@ -17,10 +15,12 @@ from precedent_indexer.runtime.threads import Workers
 class Checkpoint:
     """The books of one generation."""
 
-    def __init__(self, bus: Bus, index: Generation, progress: Progress, workers: Workers, source: Log) -> None:
+    def __init__(
+        self, consumer: Consumer, index: Generation, progress: Progress, workers: Workers, source: Log
+    ) -> None:
         self.journal = CrashJournal(index.path / CRASH_JOURNAL)
         """The note of what is being worked on."""
-        self._bus = bus
+        self._consumer = consumer
         self._index = index
         self._progress = progress
         self._workers = workers
@@ -59,7 +59,7 @@ class Checkpoint:
 
     async def recreate_consumer(self, after_seq: int) -> None:
         """Make the durable consumer again, so that it delivers what comes after `after_seq`."""
-        await create_consumer(self._bus, index_uuid=self._index.identity.uuid, after_seq=after_seq)
+        await self._consumer.create(index_uuid=self._index.identity.uuid, after_seq=after_seq)
 
     async def check_owner(self, consumer: ConsumerState) -> None:
         """Make sure that the consumer still feeds this index in this process.
@@ -68,10 +68,10 @@ class Checkpoint:
             StartRefused: it was taken over by another.
         """
         mine = self._index.identity.uuid
-        if consumer.index_uuid == mine and consumer.instance not in {None, self._bus.instance}:
+        if consumer.index_uuid == mine and consumer.instance not in {None, self._consumer.instance}:
             raise StartRefused(
                 f"another indexer with a copy of index {mine} has taken over its consumer while this one was silent: "
                 "one index has one writer; stop one of them"
             )
-        if (consumer.index_uuid, consumer.instance) != (mine, self._bus.instance):
-            await ensure_consumer(self._bus, index_uuid=mine, after_seq=self._progress.indexed_seq)
+        if (consumer.index_uuid, consumer.instance) != (mine, self._consumer.instance):
+            await self._consumer.ensure(index_uuid=mine, after_seq=self._progress.indexed_seq)

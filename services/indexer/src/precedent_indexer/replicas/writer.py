@@ -15,7 +15,7 @@ from precedent_indexer.adapters.chroma.shared_generations import SharedGeneratio
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.dead_letters import JetStreamDeadLetters
 from precedent_indexer.adapters.nats.log import JetStreamLog
-from precedent_indexer.adapters.nats.streams import ensure_consumer, orphaned_index
+from precedent_indexer.adapters.nats.provision.consumer import DurableConsumer
 from precedent_indexer.api.server import QueryServer
 from precedent_indexer.app.active_index import ActiveIndex, Dependencies
 from precedent_indexer.app.endpoint import ServiceEndpoint
@@ -133,7 +133,9 @@ class Writer:
         await dependencies.workers.write(checkpoint.use, token, index.path.name)
         await dependencies.workers.write(index.store.set_identity, index.identity)
         await dependencies.workers.write(checkpoint.forget_writers, token - _REMEMBERED)
-        await ensure_consumer(dependencies.bus, index_uuid=index.identity.uuid, after_seq=index.identity.watermark)
+        await DurableConsumer(dependencies.bus).ensure(
+            index_uuid=index.identity.uuid, after_seq=index.identity.watermark
+        )
         # Others answer from it from now on: the log is read for this index, and for no other.
         await dependencies.lease.name_index(index.identity.uuid)
         return index
@@ -146,7 +148,7 @@ class Writer:
         return (
             self._left.identity.uuid
             if self._left.identity is not None
-            else await orphaned_index(self._dependencies.bus)
+            else await DurableConsumer(self._dependencies.bus).orphaned_index()
         )
 
     def _index_dependencies(self) -> Dependencies:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fakes.bus import FakeBus
-from precedent_indexer.adapters.nats.permissions import SHARED, check_permissions, denied
+from precedent_indexer.adapters.nats.provision.permissions import SHARED, check_permissions, denied
 from precedent_indexer.domain.messages import Packet
 from precedent_indexer.errors import BusUnavailable, StartRefused
 

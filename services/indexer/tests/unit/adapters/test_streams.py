@@ -5,15 +5,9 @@ from typing import Any
 import pytest
 
 from fakes.bus import FakeBus, refused
-from precedent_indexer.adapters.nats import streams as provisioning
-from precedent_indexer.adapters.nats.streams import (
-    await_leaders,
-    create_consumer,
-    ensure_consumer,
-    ensure_streams,
-    operators_choices,
-    orphaned_index,
-)
+from precedent_indexer.adapters.nats.provision import streams as provisioning
+from precedent_indexer.adapters.nats.provision.consumer import DurableConsumer
+from precedent_indexer.adapters.nats.provision.streams import await_leaders, ensure_streams, operators_choices
 from precedent_indexer.errors import BusUnavailable, JetStreamRefused, StartRefused
 from precedent_indexer.settings import Settings
 from precedent_schemas.streams import CONSUMER_CONFIG, DEAD_LETTERS_STREAM_CONFIG, EVENTS_STREAM_CONFIG
@@ -154,7 +148,7 @@ async def test_a_missing_consumer_is_created_behind_the_watermark(after_seq: int
     bus = FakeBus()
     bus.answer(CONSUMER_INFO, refused(10014))
     bus.answer(CONSUMER_CREATE, {})
-    await ensure_consumer(bus, index_uuid="mine", after_seq=after_seq)
+    await DurableConsumer(bus).ensure(index_uuid="mine", after_seq=after_seq)
     (body,) = created(bus)
     assert (body["action"], body["stream_name"]) == ("create", "SECURITY_EVENTS")
     assert body["config"]["metadata"] == {KEY: "mine", INSTANCE: "this"}
@@ -179,7 +173,7 @@ async def test_a_missing_consumer_is_created_behind_the_watermark(after_seq: int
 async def test_every_difference_of_the_consumer_is_named(change: dict[str, Any], says: str) -> None:
     """What would lose, cut or reorder messages is refused, with the remedy."""
     with pytest.raises(StartRefused) as refusal:
-        await ensure_consumer(consumer("mine", **change), index_uuid="mine", after_seq=0)
+        await DurableConsumer(consumer("mine", **change)).ensure(index_uuid="mine", after_seq=0)
     assert says in str(refusal.value)
     assert "nats consumer rm SECURITY_EVENTS indexer" in str(refusal.value)
 
@@ -188,7 +182,7 @@ async def test_every_difference_of_the_consumer_is_named(change: dict[str, Any],
 async def test_a_consumer_is_claimed_for_this_process(owner: str | None) -> None:
     """Nobody's, or ours from another life: it carries index and process from now on, all else is left as it is."""
     bus = consumer(owner, max_ack_pending=5000, deliver_policy="by_start_sequence", opt_start_seq=9)
-    await ensure_consumer(bus, index_uuid="mine", after_seq=0)
+    await DurableConsumer(bus).ensure(index_uuid="mine", after_seq=0)
     (body,) = created(bus)
     assert body["action"] == "update"
     assert body["config"]["metadata"] == {"_nats.level": "1", KEY: "mine", INSTANCE: "this"}
@@ -199,7 +193,7 @@ async def test_a_consumer_is_claimed_for_this_process(owner: str | None) -> None
 async def test_init_claims_nothing() -> None:
     """Without an index there is nothing to feed."""
     bus = consumer("somebody")
-    await ensure_consumer(bus, index_uuid=None, after_seq=0)
+    await DurableConsumer(bus).ensure(index_uuid=None, after_seq=0)
     assert created(bus) == []
 
 
@@ -207,7 +201,7 @@ async def test_the_consumer_of_another_index_is_not_taken() -> None:
     """Also where nobody runs it: the message says which index, which directory, and what to do."""
     bus = consumer("theirs")
     with pytest.raises(StartRefused, match=r"theirs.*PRECEDENT_CHROMA_PATH holds index mine.*nats consumer rm"):
-        await ensure_consumer(bus, index_uuid="mine", after_seq=0)
+        await DurableConsumer(bus).ensure(index_uuid="mine", after_seq=0)
     assert created(bus) == []
 
 
@@ -216,14 +210,14 @@ async def test_the_index_that_nobody_uses_is_named(owner: str | None, found: str
     """Indexers with other indexes, and services that say nothing of an index, do not make it one in use."""
     bus = consumer(owner)
     bus.services = [{"metadata": {KEY: "third"}}, {}]
-    assert await orphaned_index(bus) == found
+    assert await DurableConsumer(bus).orphaned_index() == found
 
 
 async def test_without_a_consumer_no_index_is_orphaned() -> None:
     """Whoever begins an index then begins another one."""
     bus = FakeBus()
     bus.answer(CONSUMER_INFO, refused(10014))
-    assert await orphaned_index(bus) is None
+    assert await DurableConsumer(bus).orphaned_index() is None
 
 
 async def test_an_index_in_use_is_no_orphan() -> None:
@@ -231,7 +225,7 @@ async def test_an_index_in_use_is_no_orphan() -> None:
     bus = consumer("theirs")
     bus.services = [{"metadata": {KEY: "theirs"}}]
     with pytest.raises(StartRefused, match=r"theirs.*is running: one index has one writer"):
-        await orphaned_index(bus)
+        await DurableConsumer(bus).orphaned_index()
 
 
 async def test_a_consumer_whose_stream_is_gone_names_the_remedy() -> None:
@@ -239,7 +233,7 @@ async def test_a_consumer_whose_stream_is_gone_names_the_remedy() -> None:
     bus = FakeBus()
     bus.answer(CONSUMER_CREATE, refused(10059))
     with pytest.raises(StartRefused, match=r"SECURITY_EVENTS was deleted: start the indexer again"):
-        await create_consumer(bus, index_uuid="mine", after_seq=7)
+        await DurableConsumer(bus).create(index_uuid="mine", after_seq=7)
 
 
 async def test_a_server_that_is_not_ready_is_waited_for() -> None:
@@ -247,4 +241,4 @@ async def test_a_server_that_is_not_ready_is_waited_for() -> None:
     bus = FakeBus()
     bus.answer(CONSUMER_CREATE, refused(10008, 503))
     with pytest.raises(JetStreamRefused):
-        await create_consumer(bus, index_uuid="mine", after_seq=7)
+        await DurableConsumer(bus).create(index_uuid="mine", after_seq=7)

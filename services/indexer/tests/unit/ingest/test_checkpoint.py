@@ -9,6 +9,7 @@ import pytest
 from fakes.bus import FakeBus
 from fakes.chaos import Chaos
 from fakes.service import FakeService
+from precedent_indexer.adapters.nats.provision.consumer import DurableConsumer
 from precedent_indexer.domain.messages import ConsumerState
 from precedent_indexer.errors import StartRefused
 from precedent_indexer.index.log_match import began_at, put_back, rewritten
@@ -38,7 +39,7 @@ def bus() -> FakeBus:
 
 def checkpoint_of(service: FakeService, bus: FakeBus) -> Checkpoint:
     """The real books."""
-    return Checkpoint(bus, service.index, service.progress, service.workers, service.log)
+    return Checkpoint(DurableConsumer(bus), service.index, service.progress, service.workers, service.log)
 
 
 def fed(index_uuid: str | None, instance: str | None) -> ConsumerState:

@@ -15,7 +15,7 @@ from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.log import next_message, parse_time, read_stream
 from precedent_indexer.domain.messages import LogMessage, Refusal
 from precedent_indexer.domain.operations import named_event
-from precedent_indexer.errors import DeadLettersRefused, JetStreamRefused
+from precedent_indexer.errors import MESSAGE_GONE, DeadLettersRefused, JetStreamRefused
 from precedent_schemas import subjects
 from precedent_schemas.codec import dump
 from precedent_schemas.dead_letters import DeadLetter
@@ -27,8 +27,6 @@ _MAX_PACKED_CHARS: Final = 32_768
 """Characters of the original headers in base64: the server takes 64 KiB of headers in all."""
 _MARGIN_BYTES: Final = 1_024
 _MAX_DIGITS: Final = 19
-_GONE: Final = frozenset({10037, 10043})
-"""JetStream's codes for a message that is not there."""
 
 
 class JetStreamDeadLetters:
@@ -140,7 +138,7 @@ class JetStreamDeadLetters:
             try:
                 await self._bus.api(f"STREAM.MSG.DELETE.{subjects.DEAD_LETTERS_STREAM}", {"seq": seq})
             except JetStreamRefused as error:
-                if error.err_code not in _GONE:
+                if error.err_code not in MESSAGE_GONE:
                     raise
         self._forget([original])
 

@@ -16,7 +16,7 @@ from typing import Final
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.log import message_headers
 from precedent_indexer.domain.messages import ConsumerState, LogMessage, Packet
-from precedent_indexer.errors import ConsumerGone, JetStreamRefused
+from precedent_indexer.errors import ConsumerGone, JetStreamCode, JetStreamRefused
 from precedent_schemas.subjects import CONSUMER, EVENTS_STREAM
 
 INDEX_UUID_KEY: Final = "precedent_index"
@@ -31,8 +31,6 @@ _PULL_EXPIRES_S: Final = 30
 _HEARTBEAT_S: Final = 5
 _SILENCE_S: Final = 2.5 * _HEARTBEAT_S
 """After so long without a word, the open pull request is taken for lost."""
-_NO_CONSUMER: Final = 10014
-_NO_STREAM: Final = 10059
 _ACK_PREFIX: Final = "$JS.ACK."
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -130,7 +128,7 @@ class PullFeed:
         try:
             info = await self._bus.api(f"CONSUMER.INFO.{EVENTS_STREAM}.{CONSUMER}")
         except JetStreamRefused as error:
-            if error.err_code in {_NO_CONSUMER, _NO_STREAM}:
+            if error.err_code in {JetStreamCode.CONSUMER_NOT_FOUND, JetStreamCode.STREAM_NOT_FOUND}:
                 raise ConsumerGone(f"consumer {CONSUMER!r} of stream {EVENTS_STREAM!r} is not there") from error
             raise
         metadata = info["config"].get("metadata") or {}

@@ -9,7 +9,14 @@ import structlog
 
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.domain.writers import Claim
-from precedent_indexer.errors import JetStreamRefused, NotPermitted, Outrun, StartRefused
+from precedent_indexer.errors import (
+    COMPARE_AND_SET_LOST,
+    JetStreamCode,
+    JetStreamRefused,
+    NotPermitted,
+    Outrun,
+    StartRefused,
+)
 from precedent_schemas.limits import LEASES_BYTES
 from precedent_schemas.subjects import LEASE_SUBJECT, LEASES_BUCKET, LEASES_STREAM
 
@@ -28,9 +35,6 @@ _CONFIG: Final[dict[str, Any]] = {
     "deny_delete": True,
     "allow_direct": True,
 }
-_STREAM_NOT_FOUND: Final = 10059
-_NO_MESSAGE: Final = 10037
-_WRONG_LAST_SEQUENCE: Final = 10071
 
 
 async def ensure_bucket(bus: Bus, replicas: int) -> None:
@@ -42,7 +46,7 @@ async def ensure_bucket(bus: Bus, replicas: int) -> None:
     try:
         await bus.api(f"STREAM.INFO.{LEASES_STREAM}")
     except JetStreamRefused as error:
-        if error.err_code != _STREAM_NOT_FOUND:
+        if error.err_code != JetStreamCode.STREAM_NOT_FOUND:
             raise StartRefused(f"bucket {LEASES_BUCKET} cannot be looked at: {error}") from error
     else:
         return
@@ -67,7 +71,7 @@ class LeaseEntry:
         try:
             found = (await self._bus.api(f"STREAM.MSG.GET.{LEASES_STREAM}", {"last_by_subj": LEASE_SUBJECT}))["message"]
         except JetStreamRefused as error:
-            if error.err_code == _NO_MESSAGE:
+            if error.err_code == JetStreamCode.MESSAGE_NOT_FOUND:
                 return None, 0
             raise
         try:
@@ -84,6 +88,6 @@ class LeaseEntry:
                 LEASE_SUBJECT, json.dumps(asdict(claim)).encode(), {_EXPECTED: str(revision)}
             )
         except JetStreamRefused as error:
-            if error.err_code == _WRONG_LAST_SEQUENCE:
+            if error.err_code in COMPARE_AND_SET_LOST:
                 raise Outrun(f"the entry in {LEASES_BUCKET} was changed since revision {revision}") from error
             raise

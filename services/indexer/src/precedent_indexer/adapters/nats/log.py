@@ -10,7 +10,7 @@ from typing import Final
 
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.domain.messages import LogMessage, LogState, Packet
-from precedent_indexer.errors import BusUnavailable, JetStreamRefused
+from precedent_indexer.errors import MESSAGE_GONE, BusUnavailable, JetStreamCode, JetStreamRefused
 from precedent_indexer.observability import tracing
 from precedent_schemas import subjects
 from precedent_schemas.codec import encode_log_message
@@ -20,8 +20,6 @@ _ERASE_AT_ONCE: Final = 16
 _READ_AT_ONCE: Final = 256
 _READ_BYTES: Final = 1024 * 1024
 """Most messages, and bytes, that one request reads: thousands of messages a second, little to keep in memory."""
-_NO_MESSAGE: Final = 10037
-_SEQUENCE_GONE: Final = 10043
 _LAG_LOOKS: Final = 30
 _LAG_PAUSE_S: Final = 0.1
 """How often, and seconds in between, a replica that lags behind its leader is asked again."""
@@ -86,7 +84,7 @@ class JetStreamLog:
                 try:
                     await self._bus.api(f"STREAM.MSG.DELETE.{subjects.EVENTS_STREAM}", {"seq": seq})
                 except JetStreamRefused as error:
-                    if error.err_code not in {_NO_MESSAGE, _SEQUENCE_GONE} and await self._exists(seq):
+                    if error.err_code not in MESSAGE_GONE and await self._exists(seq):
                         raise
 
         # All are tried, and the first failure leaves as itself: a group of exceptions would be no Fault.
@@ -152,7 +150,7 @@ async def _unless_behind(
         try:
             await bus.api(f"STREAM.MSG.GET.{stream}", {"seq": seq, "next_by_subj": subject})
         except JetStreamRefused as error:
-            if error.err_code != _NO_MESSAGE:
+            if error.err_code != JetStreamCode.MESSAGE_NOT_FOUND:
                 raise
             return []
         await asyncio.sleep(_LAG_PAUSE_S)

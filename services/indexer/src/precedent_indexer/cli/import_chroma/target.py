@@ -11,7 +11,7 @@ from typing import Final
 from precedent_indexer.adapters.nats.bus import API_TIMEOUT_S, Bus
 from precedent_indexer.adapters.nats.log import JetStreamLog, message_headers
 from precedent_indexer.domain.messages import LogMessage, Packet
-from precedent_indexer.errors import BusUnavailable, ImportFailed, JetStreamRefused
+from precedent_indexer.errors import COMPARE_AND_SET_LOST, BusUnavailable, ImportFailed, JetStreamCode, JetStreamRefused
 from precedent_schemas import catalogue, codec
 from precedent_schemas.answers import GetReply
 from precedent_schemas.questions import GetRequest
@@ -29,9 +29,6 @@ _BATCH: Final = 500
 _BATCH_BYTES: Final = 4 * 1024 * 1024
 _GET_TIMEOUT_S: Final = 30.0
 _EXPECTED_END: Final = "Nats-Expected-Last-Sequence"
-_STREAM_NOT_FOUND: Final = 10059
-_WRONG_LAST_SEQUENCE: Final = 10071
-_NO_MESSAGE: Final = 10037
 
 
 class CollectionLog:
@@ -52,7 +49,7 @@ class CollectionLog:
         try:
             state = await self._log.state()
         except JetStreamRefused as error:
-            if error.err_code == _STREAM_NOT_FOUND:
+            if error.err_code == JetStreamCode.STREAM_NOT_FOUND:
                 raise ImportFailed(f"no stream {EVENTS_STREAM}: create it with `precedent-indexer init`") from error
             raise
         return state.last_seq, state.messages == state.last_seq
@@ -91,7 +88,7 @@ class CollectionLog:
         try:
             answer = await self._bus.api(f"STREAM.MSG.GET.{EVENTS_STREAM}", {"seq": seq, "next_by_subj": subject})
         except JetStreamRefused as error:
-            if error.err_code == _NO_MESSAGE:
+            if error.err_code == JetStreamCode.MESSAGE_NOT_FOUND:
                 return None
             raise
         found = answer["message"]
@@ -117,7 +114,7 @@ class CollectionLog:
         try:
             return await self._bus.publish_to_stream(event_subject(self.collection, kind), data, headers)
         except JetStreamRefused as error:
-            if error.err_code == _WRONG_LAST_SEQUENCE:
+            if error.err_code in COMPARE_AND_SET_LOST:
                 return None
             raise
 

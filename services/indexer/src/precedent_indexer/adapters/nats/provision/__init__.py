@@ -1,0 +1,1 @@
+"""What must exist on the server before an indexer works: permissions, streams, the durable consumer."""

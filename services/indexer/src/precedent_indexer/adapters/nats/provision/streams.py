@@ -1,0 +1,174 @@
+"""The streams on the server: created if they are missing, otherwise every setting is checked."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import structlog
+
+from precedent_indexer.adapters.nats.bus import HOST_KEY, Bus
+from precedent_indexer.adapters.nats.deliveries import LOG_KEY
+from precedent_indexer.errors import (
+    LEADERLESS,
+    BusUnavailable,
+    JetStreamCode,
+    JetStreamRefused,
+    NotPermitted,
+    StartDenied,
+    StartRefused,
+)
+from precedent_indexer.settings import Settings
+from precedent_schemas.streams import STREAM_CONFIGS
+from precedent_schemas.subjects import CONSUMER, DEAD_LETTERS_STREAM, EVENTS_STREAM, SERVICE
+
+log = structlog.get_logger(__name__)
+
+_LEADER_PAUSE_S: Final = 0.25
+_LED: Final = (
+    *(f"STREAM.INFO.{stream}" for stream in (EVENTS_STREAM, DEAD_LETTERS_STREAM)),
+    f"CONSUMER.INFO.{EVENTS_STREAM}.{CONSUMER}",
+)
+"""What each has a leader of its own in a cluster."""
+PING_WAIT_S: Final = 1.5
+_FORBIDDEN_IN_STREAMS: Final = {
+    "deny_delete": "what is deleted is erased message by message",
+    "deny_purge": "what is cleared is purged",
+    "max_msgs_per_subject": "it would drop history in silence",
+}
+
+Choices = Mapping[str, Mapping[str, int]]
+"""Settings that are the operator's, by the name of the stream: given where it is created, never checked."""
+_NO_CHOICES: Final[Choices] = MappingProxyType({})
+
+
+def operators_choices(settings: Settings) -> Choices:
+    """Bounds and replicas of the streams where they are created; afterwards `nats stream edit` changes them."""
+    bounds = {
+        EVENTS_STREAM: settings.precedent_log_max_bytes,
+        DEAD_LETTERS_STREAM: settings.precedent_dead_letters_max_bytes,
+    }
+    replicas = {"num_replicas": settings.precedent_replicas}
+    return {stream: replicas if limit is None else {**replicas, "max_bytes": limit} for stream, limit in bounds.items()}
+
+
+async def await_leaders(bus: Bus, patience_s: float) -> None:
+    """Wait while a cluster elects its leaders, as it does for seconds when it begins and when a server is lost.
+
+    After `patience_s` seconds it is for what comes next to say that there is none.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(patience_s):
+            for one in _LED:
+                while not await _is_led(bus, one):
+                    log.warning("jetstream_without_leader", asked=one)
+                    await asyncio.sleep(_LEADER_PAUSE_S)
+
+
+async def _is_led(bus: Bus, what: str) -> bool:
+    try:
+        await bus.api(what)
+    except JetStreamRefused as error:
+        return error.err_code not in LEADERLESS
+    except BusUnavailable as error:
+        # Where nobody listens at all, JetStream is off.
+        return not isinstance(error.__cause__, TimeoutError)
+    return True
+
+
+async def ensure_streams(bus: Bus, choices: Choices = _NO_CHOICES) -> None:
+    """Create the streams that are missing, with these `choices`; check the others.
+
+    Raises:
+        StartRefused: a stream's settings contradict the contract, or it can neither be seen nor created.
+    """
+    for wanted in STREAM_CONFIGS:
+        name = wanted["name"]
+        try:
+            found = (await bus.api(f"STREAM.INFO.{name}"))["config"]
+        except JetStreamRefused as error:
+            if error.err_code != JetStreamCode.STREAM_NOT_FOUND:
+                raise StartRefused(f"stream {name} cannot be looked at: {error}") from error
+            found = await _create_stream(bus, {**wanted, **choices.get(name, {})})
+        wrong = differences(wanted, found) + forbidden_settings(_FORBIDDEN_IN_STREAMS, found)
+        if wrong:
+            raise StartRefused(
+                f"stream {name} has settings that contradict what Precedent relies on:\n"
+                + "\n".join(f"  {line}" for line in wrong)
+                + f"\nchange them with `nats stream edit {name}`, or move the stream out of the way"
+            )
+
+
+async def _create_stream(bus: Bus, config: dict[str, Any]) -> dict[str, Any]:
+    name = config["name"]
+    try:
+        created: dict[str, Any] = (await bus.api(f"STREAM.CREATE.{name}", config))["config"]
+    except (JetStreamRefused, NotPermitted) as error:
+        raise refusal_of(error)(
+            f"stream {name} is missing and cannot be created: {error}; create it with `precedent-indexer init` as a "
+            "user who may, with PRECEDENT_LOG_MAX_BYTES and PRECEDENT_DEAD_LETTERS_MAX_BYTES where bounds are asked, "
+            "and with PRECEDENT_REPLICAS that the cluster has servers for"
+        ) from error
+    log.info("stream_created", stream=name, replicas=created.get("num_replicas"))
+    return created
+
+
+def refusal_of(error: Exception) -> type[StartRefused]:
+    """The kind of refusal that a failed creation is: StartDenied if a permission is missing."""
+    return StartDenied if isinstance(error, NotPermitted) else StartRefused
+
+
+def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """One line for each setting that is not as `wanted`."""
+    lines = []
+    for key, value in wanted.items():
+        actual = found.get(key)
+        same = sorted(actual or []) == sorted(value) if isinstance(value, list) else actual == value
+        if not same:
+            lines.append(f"{key} is {_shown(key, actual)}, must be {_shown(key, value)}")
+    return lines
+
+
+def forbidden_settings(forbidden: Mapping[str, str], found: dict[str, Any]) -> list[str]:
+    """One line for each of the `forbidden` settings that is set."""
+    # A limit that is off is -1 or 0 on the wire, a flag that is off false, a list that is off empty.
+    return [
+        f"{key} is {_shown(key, found[key])}, must not be set: {why}"
+        for key, why in forbidden.items()
+        if found.get(key) not in (None, False, -1, 0, "", [])
+    ]
+
+
+def _shown(key: str, value: object) -> str:
+    if key in {"duplicate_window", "ack_wait"} and isinstance(value, int):
+        return f"{value / 1e9:g} s"
+    return "not set" if value is None else repr(value)
+
+
+def log_name(bus: Bus, created: str) -> str:
+    """What tells one log from another, also where leaf nodes join several: its JetStream domain and its creation."""
+    return f"{bus.domain or ''}:{created}"
+
+
+async def refuse_second_log(bus: Bus, log: str) -> None:
+    """Make sure that nobody answers the same questions from another log.
+
+    Raises:
+        StartRefused: an indexer of another log answers: who asks would be given this one's answers and that one's.
+    """
+    for one in await bus.ping_services(SERVICE, PING_WAIT_S):
+        metadata = one.get("metadata") or {}
+        other = metadata.get(LOG_KEY, log)
+        if other != log:
+            raise StartRefused(
+                f"an indexer on host {metadata.get(HOST_KEY, 'unknown')} answers the same questions from another log "
+                f"({_log_shown(other)}; this one is {_log_shown(log)}): questions would alternate between the two; "
+                "stop one of them, put them into two accounts, or deny security.index.v1.> and "
+                "security.deadletters.v1.> on the leaf node connection"
+            )
+
+
+def _log_shown(log: str) -> str:
+    domain, _, created = log.partition(":")
+    return f"JetStream domain {domain or 'without a name'}, created {created}"
