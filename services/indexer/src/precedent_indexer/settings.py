@@ -1,5 +1,6 @@
 """Settings: the only reader of the environment. Connection settings have the `nats` CLI's own names."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -149,6 +150,14 @@ def load() -> Settings:
         problems = [f"  {str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors()]
         raise SettingsWrong("settings are wrong:\n" + "\n".join(problems)) from error
     return settings
+
+
+def switch_off_telemetry() -> None:
+    """Keep ONNX Runtime from writing a device id below the home directory and from calling its maker.
+
+    It reads the variable once, while it is loaded: its own `disable_telemetry_events` comes too late.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # noqa: TID251 -- written, for a library that reads it
 
 
 def describe(settings: Settings | None = None) -> list[dict[str, Any]]:

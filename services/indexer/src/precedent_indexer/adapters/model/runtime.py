@@ -20,6 +20,9 @@ from tokenizers import Tokenizer
 
 from precedent_indexer.domain.index_state import ModelInfo
 from precedent_indexer.embedding.model_files import DIMENSIONS, MAX_TOKENS, NAME, ModelError, ModelFiles
+from precedent_indexer.settings import switch_off_telemetry
+
+switch_off_telemetry()
 
 BATCH_TOKENS = 512
 """Padded tokens computed at once: what cost least CPU time for a text, since the working set stays in the caches."""
