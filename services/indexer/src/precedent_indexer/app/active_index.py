@@ -42,7 +42,7 @@ from precedent_schemas.jobs import REBUILD
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What stays the same whichever generation is in use."""
+    """The parts that do not depend on the generation in use."""
 
     settings: Settings
     bus: Bus
@@ -159,13 +159,13 @@ class ActiveIndex:
         return self._dependencies.models.cache_entries
 
     def stop(self) -> None:
-        """Finish what is in hand and take nothing more."""
+        """Finish the messages in flight and take no more."""
         self.ingest.stop()
         self._can_embed.set()
         self.progress.let_go()
 
     def close(self) -> None:
-        """Let running calls end, and go of the files; blocks."""
+        """Wait for running calls, then release the files; blocks."""
         self._dependencies.workers.close()
         self.index.close()
 
@@ -175,15 +175,15 @@ class ActiveIndex:
         return self.jobs.current is not None and self.jobs.current.kind == REBUILD
 
     async def save_watermark(self, seq: int) -> None:
-        """Keep with the generation in use that everything up to `seq` is applied."""
+        """Save with the generation in use that everything up to `seq` is applied."""
         await self._checkpoint.save_watermark(seq)
 
     def held(self) -> AbstractAsyncContextManager[None]:
-        """Inside, nothing is taken from the log."""
+        """Inside, ingest is paused."""
         return self.ingest.held()
 
     def filler(self, index: Generation) -> Applier:
-        """Fills a generation that is not in use; what its deletions remove is nobody's answer."""
+        """The applier of a generation that is not in use; no caller waits for the results of its deletions."""
         return self._applier(index, self._dependencies.models.installed, DeletionResults(), discard_metrics())
 
     async def reached(self) -> int:
@@ -193,7 +193,7 @@ class ActiveIndex:
         return (await self._dependencies.source.state()).last_seq
 
     def take_over(self, index: Generation) -> Callable[[], Awaitable[object]]:
-        """Put a generation in the place of the one in use, while held; the result waits for questions to the old."""
+        """Replace the generation in use, while ingest is paused; the result waits for questions to the old one."""
         models = self._dependencies.models
         embedding = models.of(index)
         applier = self._pipeline_applier(index, embedding)
@@ -288,7 +288,7 @@ class ActiveIndex:
         )
 
     def _job_verbs(self, index: Generation, applier: Applier) -> JobVerbs:
-        """What begins long work on a generation."""
+        """The verbs that start a job on a generation."""
         subject = self.subject = Subject(
             store=index.store,
             source=self._dependencies.source,

@@ -1,7 +1,7 @@
-"""What Prometheus is told of this process: every metric and its labels, named once.
+"""The metrics of this process: every name and every label stands here once.
 
-Counters and histograms move where the thing happens. Gauges say what the last look found (`observing`): a scrape
-runs in a thread of its own, reads what is in memory, and asks neither the bus nor the store.
+The code that does the work moves counters and histograms. `app/metrics_collector` sets the gauges every 5 s: a scrape
+runs in a thread of its own, reads memory only, and asks neither the bus nor the store.
 No label holds what a publisher or a caller chooses: there are as many series on the first day as on the last.
 """
 
@@ -240,7 +240,7 @@ def _info(name: str, documentation: str, labels: Iterable[str], registry: Collec
 
 @functools.cache
 def discard_metrics() -> Metrics:
-    """Takes what nobody is to be told of, such as the work of a rebuild beside that of the index in use."""
+    """Metrics that are never scraped: a rebuild counts its work here, apart from that of the index in use."""
     return Metrics()
 
 

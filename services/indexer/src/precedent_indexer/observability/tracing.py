@@ -24,7 +24,7 @@ from precedent_schemas.subjects import CONSUMER, MSG_ID_HEADER, TRACE_HEADERS, c
 _TRACER: Final = trace.get_tracer("precedent_indexer", __version__)
 _W3C: Final = TraceContextTextMapPropagator()
 _NOWHERE: Final = Context()
-"""Of no trace, whatever goes on around it."""
+"""An empty context: a span that starts in it belongs to no trace, whichever span is current."""
 _MAX_CHARS: Final = 256
 _SERVERS_FAULT: Final = 500
 """Codes from here on: the question was right."""
@@ -60,7 +60,7 @@ class Batch:
                 raise
 
     def end(self, refusals: Mapping[int, Refusal]) -> None:
-        """Each is in the index now, or a dead letter."""
+        """End the spans: each message is now in the index, or is a dead letter."""
         for seq, span in self._spans.items():
             refusal = refusals.get(seq)
             span.set_attribute("precedent.result", "applied" if refusal is None else "dead_letter")
@@ -99,7 +99,7 @@ def answering(endpoint: Endpoint, packet: Packet) -> Iterator[None]:
 
 
 def carried() -> dict[str, str]:
-    """The headers that carry the context of the span in hand; none where there is none."""
+    """Headers with the context of the current span; empty if there is none."""
     headers: dict[str, str] = {}
     _W3C.inject(headers)
     return headers

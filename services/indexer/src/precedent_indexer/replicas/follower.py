@@ -1,4 +1,4 @@
-"""A replica that does not write: it answers from the index that another writes, as far as that one says it is."""
+"""A replica that does not write: it answers from the index that another replica writes, up to the stored watermark."""
 
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
@@ -28,10 +28,10 @@ LOOK_EVERY_S: Final = 0.1
 
 
 class Refused(DeadLetters, Protocol):
-    """What became a dead letter."""
+    """The dead letters, as a follower reads them."""
 
     async def refresh(self) -> None:
-        """Take note of what is new."""
+        """Read the dead letters that are new."""
 
 
 class Follower:
@@ -94,7 +94,7 @@ class Follower:
         return history, view
 
     def verbs(self, view: IndexView) -> Mapping[str, Verb]:
-        """Who answers what: what the index is read for is answered here, everything else by the writer."""
+        """Handlers by endpoint: verbs that only read the index are answered here, all others by the writer."""
         forwarding = {one.name: forwarded(one, self._bus, self._claim) for one in catalogue.ENDPOINTS}
         return forwarding | reading_handlers(view, self._max_payload)
 

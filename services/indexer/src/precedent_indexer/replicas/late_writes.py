@@ -1,7 +1,7 @@
-"""Where another writer was late, the log is read again from where this one, or one before it, began.
+"""Repair after a late write: the log is read again from the watermark at which the next writer started.
 
-Each time an earlier writer says that a request of its ended after its time; and once for one that left without a word,
-when all that it had sent must have ended.
+This happens each time an earlier writer records that one of its requests ended after its lease had expired; and once
+for a writer that did not end in good order, when all its requests must have timed out.
 """
 
 import asyncio
@@ -22,17 +22,17 @@ _LOOK_EVERY_S: Final = 1.0
 
 
 class Checkpoint(Protocol):
-    """What all writers note with the index."""
+    """The registry of writers that is stored with the index."""
 
     def read(self) -> WriterHistory:
-        """What they say."""
+        """The writers' terms, and the identity of the index."""
 
     def set_late(self, token: int, *, late: bool) -> None:
         """Note whether a writer may have finished a request after its time."""
 
 
 class LateWriteRepair:
-    """Looks after what other writers may have spoilt, for as long as this one writes."""
+    """Repairs what late writes of other writers may have damaged, for as long as this one writes."""
 
     def __init__(
         self,

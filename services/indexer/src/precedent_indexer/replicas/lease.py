@@ -32,10 +32,10 @@ def elapsed_s() -> float:
 
 
 class Lease:
-    """The lease, as one replica sees it; `tenures.Fence`."""
+    """The lease, as one replica sees it; a `domain.writers.Fence`."""
 
     def __init__(self, entry: Entry, holder: str, ttl_s: float, clock: Callable[[], float] = elapsed_s) -> None:
-        """`holder`: a name that no other process has, nor this one after a new start."""
+        """`holder`: a name that is unique to this run of this process."""
         self._entry = entry
         self._clock = clock
         self._own = Claim(0, holder, ttl_s)
@@ -43,32 +43,32 @@ class Lease:
         self._until = float("-inf")
         self._unchanged_since = clock()
         self.seen: Claim | None = None
-        """What the entry said last."""
+        """The entry as it was last read."""
 
     @property
     def token(self) -> int:
-        """Of this replica, since it has the lease."""
+        """The fencing token of this replica, once it has the lease."""
         return self._own.token
 
     @property
     def holds(self) -> bool:
-        """Whether it is certain that nobody else has it."""
+        """Whether it is certain that no other replica has the lease."""
         return self._clock() < self._until
 
     def check(self) -> None:
-        """Raises StoreUnavailable where it is not certain."""
+        """Raises StoreUnavailable if the lease may have expired."""
         if not self.holds:
             raise StoreUnavailable("the lease to write the index was not renewed in time")
 
     async def attempt(self, highest_token: int, *, vacant: bool) -> bool:
-        """Take the lease where nobody has it.
+        """Take the lease if no replica has it.
 
         Args:
             highest_token: that the index knows of; the new one is higher, also where the bucket was lost.
             vacant: the index knows that nobody writes, so that an entry that is missing need not be waited out.
 
         Raises:
-            BusUnavailable: it cannot be found out.
+            BusUnavailable: the bucket cannot be read or written.
         """
         claim, revision = await self._entry.read()
         if claim != self.seen or revision != self._revision:
@@ -90,7 +90,7 @@ class Lease:
         return True
 
     def names(self, index: str) -> bool:
-        """Whether this index is the one that is written, by what the entry said last."""
+        """Whether `index` is the one that the lease named when it was last read."""
         return self.seen is not None and self.seen.index == index
 
     async def name_index(self, index: str) -> None:
@@ -99,10 +99,10 @@ class Lease:
         await self._renew()
 
     async def keep(self) -> None:
-        """Renew it until cancelled.
+        """Renew the lease until cancelled.
 
         Raises:
-            LeaseLost: another has it.
+            LeaseLost: another replica has the lease.
         """
         pause_s = self._own.ttl_s * _RENEW_SHARE
         while True:
@@ -115,7 +115,7 @@ class Lease:
                 pause_s = self._own.ttl_s * _RETRY_SHARE
 
     async def release(self) -> None:
-        """Give it back, so that another takes it at once."""
+        """Release the lease, so that another replica can take it at once."""
         self._until = float("-inf")
         try:
             await self._entry.put(replace(self._own, holder=""), self._revision)

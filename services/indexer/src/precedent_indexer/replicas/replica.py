@@ -44,7 +44,7 @@ _ATTEMPT_EVERY_S: Final = 0.5
 
 
 async def serve(settings: Settings) -> int:
-    """Answer, and write where nobody else does, until SIGTERM or SIGINT; the exit code.
+    """Answer, and write if no other replica does, until SIGTERM or SIGINT; the exit code.
 
     Raises:
         StartRefused: something contradicts what must hold.
@@ -71,7 +71,7 @@ async def serve(settings: Settings) -> int:
 
 
 class Replica:
-    """One of them."""
+    """One replica: it follows, and writes once it has the lease."""
 
     def __init__(self, dependencies: WriterDependencies) -> None:
         self._dependencies = dependencies
@@ -121,7 +121,7 @@ class Replica:
             await asyncio.wait({keeping})
 
     async def _follow(self) -> WriterHistory:
-        """Answer from what another writes, until nobody does; the index as it was left."""
+        """Answer from the index that another replica writes, until this one takes the lease; the last record."""
         dependencies, liveness = self._dependencies, self._follower.liveness
         now = asyncio.get_running_loop().time
         attempt_at = now()

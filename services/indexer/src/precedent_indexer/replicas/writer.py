@@ -57,10 +57,10 @@ class WriterDependencies:
 
 
 class Writer:
-    """From the moment that the lease is taken."""
+    """Runs a whole indexer in the replica that has just taken the lease."""
 
     def __init__(self, dependencies: WriterDependencies, left: WriterHistory) -> None:
-        """`left`: the index as the writer before has left it."""
+        """`left`: what the previous writer recorded with the index."""
         self._dependencies = dependencies
         self._left = left
         self._generations = SharedGenerations(dependencies.notes, dependencies.server, dependencies.lease)
@@ -78,8 +78,8 @@ class Writer:
         """Index and answer until one of `told` is done; the exit code.
 
         Args:
-            service_endpoint: where questions come in.
-            follower: that the questions before are answered by.
+            service_endpoint: the NATS service of the process.
+            follower: answers the questions that came before the lease was taken.
             keeping: renews the lease.
             told: what ends the process in good order.
 
@@ -125,7 +125,7 @@ class Writer:
         checkpoint, token = dependencies.server.registry, dependencies.lease.token
         self._generations.tidy()
         since = self._left.identity.watermark if self._left.identity is not None else 0
-        # Before anything is written: whoever comes next must know that this one may be late.
+        # Before anything is written: the next writer must know that requests of this one may be late.
         await dependencies.workers.write(checkpoint.keep_term, WriterTerm(token, since))
         log_state = await dependencies.source.state()
         index = await open_index(self._generation_store, dependencies.source, log_state, None, await self._index_uuid())
@@ -141,7 +141,7 @@ class Writer:
         return index
 
     async def _index_uuid(self) -> str | None:
-        """The name of the index, also of one that Chroma has lost: replicas and the consumer go by it."""
+        """The UUID of the index, also if Chroma has lost it: replicas and the consumer identify the index by it."""
         seen = self._dependencies.lease.seen
         if seen is not None and seen.index is not None:
             return seen.index
@@ -182,7 +182,7 @@ class Writer:
         return await self._dependencies.workers.read(probe_server, self._dependencies.server, generation.name)
 
     async def _leave(self, active: ActiveIndex) -> None:
-        """Nothing is under way any more: the next may begin at once."""
+        """Record that this writer has ended, and release the lease, so that the next one starts at once."""
         await asyncio.get_running_loop().run_in_executor(None, active.close)
         checkpoint, lease = self._dependencies.server.registry, self._dependencies.lease
         with contextlib.suppress(Fault):

@@ -11,8 +11,8 @@ import pytest
 from fakes.bookkeeping import FakeCheckpoint
 from fakes.chaos import Chaos
 from fakes.deliveries import FakeFeed
+from fakes.index_service import FakeIndexService
 from fakes.scraped import scraped
-from fakes.service import FakeService
 from precedent_indexer.api.server import QueryServer
 from precedent_indexer.app.metrics_collector import FollowerMetrics, Observer
 from precedent_indexer.index.liveness import Liveness
@@ -22,7 +22,7 @@ from precedent_indexer.runtime.jobs import Jobs, ReportProgress
 from precedent_schemas.jobs import REBUILD, JobReport
 
 
-class Watched(FakeService):
+class Watched(FakeIndexService):
     """An indexer that is looked at; its corridor does not run by itself."""
 
     async def start(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from fakes.bus import FakeBus
 from fakes.chaos import Chaos
-from fakes.service import FakeService
+from fakes.index_service import FakeIndexService
 from precedent_indexer.adapters.nats.provision.consumer import DurableConsumer
 from precedent_indexer.domain.messages import ConsumerState
 from precedent_indexer.errors import StartRefused
@@ -21,9 +21,9 @@ CREATE = "CONSUMER.CREATE.SECURITY_EVENTS.indexer"
 
 
 @pytest.fixture
-async def service(tmp_path: Path) -> FakeService:
+async def service(tmp_path: Path) -> FakeIndexService:
     """An index that is open."""
-    made = FakeService(tmp_path)
+    made = FakeIndexService(tmp_path)
     await made.start()
     return made
 
@@ -37,7 +37,7 @@ def bus() -> FakeBus:
     return made
 
 
-def checkpoint_of(service: FakeService, bus: FakeBus) -> Checkpoint:
+def checkpoint_of(service: FakeIndexService, bus: FakeBus) -> Checkpoint:
     """The real books."""
     return Checkpoint(DurableConsumer(bus), service.index, service.progress, service.workers, service.log)
 
@@ -47,13 +47,13 @@ def fed(index_uuid: str | None, instance: str | None) -> ConsumerState:
     return ConsumerState(0, 0, 0, 0, index_uuid, instance)
 
 
-async def test_an_own_consumer_is_left_alone(service: FakeService, bus: FakeBus) -> None:
+async def test_an_own_consumer_is_left_alone(service: FakeIndexService, bus: FakeBus) -> None:
     """The server is not even asked."""
     await checkpoint_of(service, bus).check_owner(fed(service.index.identity.uuid, bus.instance))
     assert bus.asked == []
 
 
-async def test_a_process_that_was_replaced_ends(service: FakeService, bus: FakeBus) -> None:
+async def test_a_process_that_was_replaced_ends(service: FakeIndexService, bus: FakeBus) -> None:
     """Frozen for a while, it finds that another one has taken a copy of its index into use; nothing is claimed back."""
     with pytest.raises(StartRefused, match="one index has one writer"):
         await checkpoint_of(service, bus).check_owner(fed(service.index.identity.uuid, "another"))
@@ -62,7 +62,7 @@ async def test_a_process_that_was_replaced_ends(service: FakeService, bus: FakeB
 
 @pytest.mark.parametrize("uuid", [None, "ours"])
 async def test_a_consumer_that_was_made_by_hand_is_claimed(
-    service: FakeService, bus: FakeBus, uuid: str | None
+    service: FakeIndexService, bus: FakeBus, uuid: str | None
 ) -> None:
     """Nobody else has it."""
     mine = service.index.identity.uuid
@@ -71,21 +71,21 @@ async def test_a_consumer_that_was_made_by_hand_is_claimed(
     assert body["config"]["metadata"] == {"precedent_index": mine, "precedent_instance": bus.instance}  # type: ignore[index]
 
 
-async def test_the_consumer_of_another_index_ends_the_process(service: FakeService, bus: FakeBus) -> None:
+async def test_the_consumer_of_another_index_ends_the_process(service: FakeIndexService, bus: FakeBus) -> None:
     """It was taken over while nobody looked."""
     bus.answer(INFO, {"config": CONSUMER_CONFIG | {"metadata": {"precedent_index": "theirs"}}})
     with pytest.raises(StartRefused, match="feeds index theirs"):
         await checkpoint_of(service, bus).check_owner(fed("theirs", "another"))
 
 
-def put_back_older(service: FakeService, first: int) -> None:
+def put_back_older(service: FakeIndexService, first: int) -> None:
     """The log is put back from a backup that ended before `first`, and other messages came since."""
     for seq in range(first, service.log.last_seq + 1):
         message = service.log.messages[seq]
         service.log.messages[seq] = replace(message, stored_at=message.stored_at + timedelta(minutes=1))
 
 
-async def test_a_log_that_was_put_back_is_noticed_before_more_is_saved(service: FakeService, bus: FakeBus) -> None:
+async def test_a_log_that_was_put_back_is_noticed_before_more_is_saved(service: FakeIndexService, bus: FakeBus) -> None:
     """The watermark stays, so that the next start notices too, whatever came since."""
     for number in range(5):
         service.log.publish_event({"text": f"event {number}"})
@@ -100,7 +100,7 @@ async def test_a_log_that_was_put_back_is_noticed_before_more_is_saved(service: 
     assert await rewritten(saved, service.log) is not None
 
 
-async def test_a_log_that_only_grew_or_lost_messages_is_the_same(service: FakeService, bus: FakeBus) -> None:
+async def test_a_log_that_only_grew_or_lost_messages_is_the_same(service: FakeIndexService, bus: FakeBus) -> None:
     """Erased, expired or not there yet: what is gone says nothing, and the mark before it stays."""
     for number in range(5):
         service.log.publish_event({"text": f"event {number}"})
@@ -119,7 +119,7 @@ async def test_a_log_that_only_grew_or_lost_messages_is_the_same(service: FakeSe
     assert await rewritten(saved, service.log) is None
 
 
-async def test_the_watermark_is_kept_while_the_bus_is_away(service: FakeService, bus: FakeBus) -> None:
+async def test_the_watermark_is_kept_while_the_bus_is_away(service: FakeIndexService, bus: FakeBus) -> None:
     """Nobody can be asked about the mark: it stays as it is, and what was applied is not applied again."""
     for number in range(3):
         service.log.publish_event({"text": f"event {number}"})
@@ -133,13 +133,13 @@ async def test_the_watermark_is_kept_while_the_bus_is_away(service: FakeService,
     assert (saved.watermark, saved.mark_seq) == (3, 1)
 
 
-async def test_an_index_without_a_mark_is_believed(service: FakeService) -> None:
+async def test_an_index_without_a_mark_is_believed(service: FakeIndexService) -> None:
     """One that has read nothing, or was written before there were marks."""
     service.log.publish_event({"text": "event"})
     assert await rewritten(service.index.identity, service.log) is None
 
 
-async def test_a_log_made_anew_that_has_what_was_read_is_the_same(service: FakeService, bus: FakeBus) -> None:
+async def test_a_log_made_anew_that_has_what_was_read_is_the_same(service: FakeIndexService, bus: FakeBus) -> None:
     """Put back from a backup it has another creation: the index belongs to it from now on, up to its mark."""
     for number in range(5):
         service.log.publish_event({"text": f"event {number}"})
@@ -159,7 +159,7 @@ async def test_a_log_made_anew_that_has_what_was_read_is_the_same(service: FakeS
 
 
 @pytest.mark.parametrize("what", ["another log", "a shorter one", "the very same", "read nothing"])
-async def test_any_other_log_is_not(service: FakeService, bus: FakeBus, what: str) -> None:
+async def test_any_other_log_is_not(service: FakeIndexService, bus: FakeBus, what: str) -> None:
     """With other messages, with too few, with its own creation, or where nothing was read of it yet."""
     for number in range(5):
         service.log.publish_event({"text": f"event {number}"})
@@ -177,14 +177,14 @@ async def test_any_other_log_is_not(service: FakeService, bus: FakeBus, what: st
     assert await put_back(said, await service.log.state(), service.log) is None
 
 
-async def test_a_log_that_was_put_back_began_before_its_creation(service: FakeService) -> None:
+async def test_a_log_that_was_put_back_began_before_its_creation(service: FakeIndexService) -> None:
     """With its first message; an empty log has none."""
     assert await began_at(await service.log.state(), service.log) is None
     service.log.publish_event({"text": "event"})
     assert await began_at(await service.log.state(), service.log) == service.log.messages[1].stored_at
 
 
-async def test_nothing_is_said_by_an_index_that_is_broken_or_not_there(service: FakeService) -> None:
+async def test_nothing_is_said_by_an_index_that_is_broken_or_not_there(service: FakeIndexService) -> None:
     """Nothing is opened where a probe found it broken; an empty directory says nothing."""
     opened = len(service.disk.stores)
     assert service.generations.look("its probe failed") is None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.service import FakeService
+from fakes.index_service import FakeIndexService
 from fakes.vector_store import FakeStore
 from precedent_indexer.errors import StoreUnavailable
 from precedent_indexer.maintenance import housekeeping
@@ -20,7 +20,7 @@ C = "incidents"
 class Kept:
     """An index that is looked after."""
 
-    def __init__(self, service: FakeService, scrub_after_s: float = 0.0) -> None:
+    def __init__(self, service: FakeIndexService, scrub_after_s: float = 0.0) -> None:
         self.service = service
         self.jobs = Jobs(discard_metrics())
         self.running = Housekeeping(
@@ -45,9 +45,9 @@ class Kept:
 
 
 @pytest.fixture
-async def service(tmp_path: Path) -> FakeService:
+async def service(tmp_path: Path) -> FakeIndexService:
     """An index with events in it."""
-    made = FakeService(tmp_path)
+    made = FakeIndexService(tmp_path)
     for number in range(10):
         made.log.publish_event({"id": f"e{number}", "text": f"event number {number}"})
     await made.start()
@@ -55,14 +55,16 @@ async def service(tmp_path: Path) -> FakeService:
     return made
 
 
-async def test_an_index_as_it_should_be_is_left_alone(service: FakeService) -> None:
+async def test_an_index_as_it_should_be_is_left_alone(service: FakeIndexService) -> None:
     """Nothing is rebuilt without a reason."""
     kept = Kept(service, scrub_after_s=1.0)
     assert await kept.look() is None
     assert await kept.look() is None
 
 
-async def test_deleted_text_is_scrubbed_when_it_is_time(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_deleted_text_is_scrubbed_when_it_is_time(
+    service: FakeIndexService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not before, not where it is switched off, and once: the new generation holds nothing that was deleted."""
     service.log.delete(Deletion(ids=["e1"]))
     await service.follow()
@@ -74,7 +76,7 @@ async def test_deleted_text_is_scrubbed_when_it_is_time(service: FakeService, mo
     assert await kept.look() is None
 
 
-async def test_a_deletion_of_nothing_asks_for_no_scrub(service: FakeService) -> None:
+async def test_a_deletion_of_nothing_asks_for_no_scrub(service: FakeIndexService) -> None:
     """What was not there leaves nothing behind."""
     service.log.delete(Deletion(ids=["nobody"]))
     service.log.delete(Deletion(all=True), collection="rules")
@@ -82,7 +84,7 @@ async def test_a_deletion_of_nothing_asks_for_no_scrub(service: FakeService) -> 
     assert service.index.deleted_text.age_s() is None
 
 
-async def test_after_a_full_disk_the_index_is_rebuilt(service: FakeService) -> None:
+async def test_after_a_full_disk_the_index_is_rebuilt(service: FakeIndexService) -> None:
     """As soon as something can be written again."""
     kept = Kept(service)
     service.index.store.symptoms.failed("write a", "database or disk is full")
@@ -91,7 +93,9 @@ async def test_after_a_full_disk_the_index_is_rebuilt(service: FakeService) -> N
     assert await kept.look() == "the disk was full: what its files hold is uncertain"
 
 
-async def test_a_rebuild_that_fails_is_tried_again_later(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_rebuild_that_fails_is_tried_again_later(
+    service: FakeIndexService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not at once, again and again; later it is."""
     monkeypatch.setattr(housekeeping, "_FIRST_RETRY_S", 3600.0)
 
@@ -112,7 +116,7 @@ async def test_a_rebuild_that_fails_is_tried_again_later(service: FakeService, m
     assert kept.jobs.last.outcome == "done"
 
 
-async def test_another_job_is_not_disturbed(service: FakeService) -> None:
+async def test_another_job_is_not_disturbed(service: FakeIndexService) -> None:
     """While a job runs, no rebuild begins."""
     kept = Kept(service)
     service.index.store.symptoms.failed("write a", "database or disk is full")
@@ -128,7 +132,7 @@ async def test_another_job_is_not_disturbed(service: FakeService) -> None:
     assert (kept.jobs.last.kind, kept.jobs.current) == (VERIFY, None)
 
 
-async def test_what_the_log_gives_up_is_let_go_of(service: FakeService) -> None:
+async def test_what_the_log_gives_up_is_let_go_of(service: FakeIndexService) -> None:
     """At the first look, and whenever the log begins later than before."""
     kept = Kept(service)
     for seq in (1, 2):
@@ -140,7 +144,7 @@ async def test_what_the_log_gives_up_is_let_go_of(service: FakeService) -> None:
     assert service.index.store.count(C) == 7
 
 
-async def test_inherited_vectors_go_when_the_log_is_read(service: FakeService) -> None:
+async def test_inherited_vectors_go_when_the_log_is_read(service: FakeIndexService) -> None:
     """A generation begun anew keeps its forerunner's vectors until it has caught up."""
     service.index.close()
     service.index = service.generations.begin(await service.log.state(), service.index.identity.uuid)

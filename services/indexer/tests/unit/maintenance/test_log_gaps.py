@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.service import FakeService
+from fakes.index_service import FakeIndexService
 from precedent_indexer.errors import BusUnavailable
 from precedent_indexer.maintenance import log_gaps
 from precedent_indexer.maintenance.log_gaps import LogGaps
@@ -14,7 +14,7 @@ from precedent_schemas.events import Deletion
 C = "incidents"
 
 
-class Followed(FakeService):
+class Followed(FakeIndexService):
     """A service whose log loses messages, and whose index follows."""
 
     def __init__(self, path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from fakes.chaos import Doom
 from fakes.dead_letters import FakeDeadLetters
 from fakes.embedder import FakeEmbedder
+from fakes.index_service import FakeIndexService
 from fakes.log_model import replayed
-from fakes.service import FakeService
 from fakes.vector_store import FakeStore
 from precedent_indexer.domain.index_state import Vectors
 from precedent_indexer.domain.messages import Refusal
@@ -56,9 +56,9 @@ class Reports:
 
 
 @pytest.fixture
-async def service(tmp_path: Path) -> FakeService:
+async def service(tmp_path: Path) -> FakeIndexService:
     """An index of a hundred events, an outcome, a revision, a deletion and something that was refused."""
-    made = FakeService(tmp_path, Counting())
+    made = FakeIndexService(tmp_path, Counting())
     for number in range(100):
         made.log.publish_event({"id": f"e{number}", "text": f"event number {number % 30}"})
     made.log.publish_outcome({"event_id": "e7", "verdict": "benign"})
@@ -73,14 +73,14 @@ async def service(tmp_path: Path) -> FakeService:
     return made
 
 
-def store_of(service: FakeService) -> FakeStore:
+def store_of(service: FakeIndexService) -> FakeStore:
     """The store in use."""
     store = service.index.store
     assert isinstance(store, FakeStore)
     return store
 
 
-def check(service: FakeService) -> None:
+def check(service: FakeIndexService) -> None:
     """The index in use holds what the log says, up to its watermark, which is the service's."""
     identity = service.index.store.identity()
     assert identity is not None
@@ -93,7 +93,7 @@ def check(service: FakeService) -> None:
         assert outcomes == wanted.outcomes
 
 
-async def test_the_new_generation_is_the_same_again(service: FakeService) -> None:
+async def test_the_new_generation_is_the_same_again(service: FakeIndexService) -> None:
     """Same contents, same name, nothing refused twice, and embedded only what was deleted; the old one is gone."""
     old = service.index
     embedder = service.embedder
@@ -119,7 +119,7 @@ async def test_the_new_generation_is_the_same_again(service: FakeService) -> Non
     assert service.disk.directory.current() == service.index.path
 
 
-async def test_what_is_published_meanwhile_is_there_at_the_switch(service: FakeService) -> None:
+async def test_what_is_published_meanwhile_is_there_at_the_switch(service: FakeIndexService) -> None:
     """The head of the log moves on while the generation is filled: it holds exactly what the old one held."""
     rebuilder = service.rebuilder()
     running = asyncio.create_task(rebuilder.run("for a test", Reports()))
@@ -134,7 +134,7 @@ async def test_what_is_published_meanwhile_is_there_at_the_switch(service: FakeS
     check(service)
 
 
-async def test_the_old_generation_is_kept_for_its_last_question(service: FakeService) -> None:
+async def test_the_old_generation_is_kept_for_its_last_question(service: FakeIndexService) -> None:
     """Its files stay until the question that was in hand at the switch has its answer."""
     old = service.index
     service.questions.clear()
@@ -152,7 +152,7 @@ async def test_the_old_generation_is_kept_for_its_last_question(service: FakeSer
     assert not old.path.exists()
 
 
-async def half_way(service: FakeService) -> Path:
+async def half_way(service: FakeIndexService) -> Path:
     """Interrupt a rebuild in its middle; where it has left off."""
     running: asyncio.Task[object]
 
@@ -168,7 +168,7 @@ async def half_way(service: FakeService) -> Path:
     return left[0]
 
 
-async def test_an_interrupted_rebuild_is_resumed(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_interrupted_rebuild_is_resumed(service: FakeIndexService, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next start says that there is one, and the next rebuild goes on where it was."""
     monkeypatch.setattr(rebuilding, "_SAVE_EVERY_S", 0.0)
     left = await half_way(service)
@@ -186,7 +186,7 @@ async def test_an_interrupted_rebuild_is_resumed(service: FakeService, monkeypat
 
 
 @pytest.mark.parametrize("how", ["unsound", "broken", "another log", "another model", "no note"])
-async def test_what_cannot_be_resumed_is_started_over(service: FakeService, how: str) -> None:
+async def test_what_cannot_be_resumed_is_started_over(service: FakeIndexService, how: str) -> None:
     """Half-filled files that are broken, or not of this index, are removed, and the rebuild begins at the beginning."""
     left = await half_way(service)
     note = left / "unfinished.json"
@@ -209,7 +209,7 @@ async def test_what_cannot_be_resumed_is_started_over(service: FakeService, how:
 
 
 @pytest.mark.parametrize("after", [3, 10, 40])
-async def test_a_rebuild_that_fails_leaves_nothing_behind(service: FakeService, after: int) -> None:
+async def test_a_rebuild_that_fails_leaves_nothing_behind(service: FakeIndexService, after: int) -> None:
     """A full disk, say: the old generation goes on as if nothing had been, and the next rebuild succeeds."""
     old = service.index
 
@@ -229,7 +229,7 @@ async def test_a_rebuild_that_fails_leaves_nothing_behind(service: FakeService, 
     check(service)
 
 
-async def test_the_bus_may_go_away_meanwhile(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_bus_may_go_away_meanwhile(service: FakeIndexService, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rebuild of hours is not lost to a restart of the server: it waits and goes on."""
     monkeypatch.setattr(rebuilding, "_FIRST_BACKOFF_S", 0.0)
     failures = iter([True, False, False, True, False])
@@ -247,13 +247,13 @@ async def test_the_bus_may_go_away_meanwhile(service: FakeService, monkeypatch: 
 
 async def test_another_model_embeds_everything_anew(tmp_path: Path) -> None:
     """No vector of the old model is taken over; the generation says which model it is of."""
-    old = FakeService(tmp_path)
+    old = FakeIndexService(tmp_path)
     for number in range(10):
         old.log.publish_event({"id": f"e{number}", "text": f"event number {number}"})
     await old.start()
     await old.follow()
     old.disk.directory.close()
-    new = FakeService(tmp_path, Counting("another"))
+    new = FakeIndexService(tmp_path, Counting("another"))
     new.log, new.disk.stores = old.log, old.disk.stores
     await new.start()
     assert new.index.identity.fingerprint == "fake"
@@ -281,7 +281,7 @@ class Slow(FakeDeadLetters):
         return self._noted
 
 
-async def test_what_is_a_dead_letter_stays_out(service: FakeService) -> None:
+async def test_what_is_a_dead_letter_stays_out(service: FakeIndexService) -> None:
     """Refused for whatever reason it was, and a moment ago, it is not indexed now as well."""
     service.dead_letters = Slow()
     seq = service.log.publish_event({"id": "poison", "text": "fine by its looks"})
@@ -293,7 +293,7 @@ async def test_what_is_a_dead_letter_stays_out(service: FakeService) -> None:
 
 
 async def test_what_the_log_gave_up_meanwhile_is_not_carried_over(
-    service: FakeService, monkeypatch: pytest.MonkeyPatch
+    service: FakeIndexService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Messages that vanish while the generation is filled leave it before it is used."""
     rebuilder = service.rebuilder()
@@ -307,7 +307,7 @@ async def test_what_the_log_gave_up_meanwhile_is_not_carried_over(
     assert min(row.seq for row in store_of(service).contents(C)[0].values()) == 51
 
 
-async def test_an_empty_collection_stays(service: FakeService) -> None:
+async def test_an_empty_collection_stays(service: FakeIndexService) -> None:
     """A collection in which nothing is left exists in the new generation too."""
     service.log.delete(Deletion(all=True), collection="elsewhere")
     await service.follow()
@@ -319,7 +319,7 @@ async def test_an_empty_collection_stays(service: FakeService) -> None:
 class Suspicious(CrashJournal):
     """Notes who is named alone, and whether anything else could be in hand meanwhile."""
 
-    service: FakeService
+    service: FakeIndexService
     named: list[tuple[int, bool]]
 
     def take_alone(self, seq: int) -> None:
@@ -329,7 +329,7 @@ class Suspicious(CrashJournal):
 
 
 @pytest.fixture
-def named(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
+def named(service: FakeIndexService, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
     """Whom a rebuild names alone, each with whether the write corridor was held."""
     note = type("Note", (Suspicious,), {"service": service, "named": []})
     monkeypatch.setattr(rebuilding, "CrashJournal", note)
@@ -337,7 +337,9 @@ def named(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> list[tuple[i
     return found
 
 
-async def test_what_was_in_hand_at_an_end_is_handled_alone(service: FakeService, named: list[tuple[int, bool]]) -> None:
+async def test_what_was_in_hand_at_an_end_is_handled_alone(
+    service: FakeIndexService, named: list[tuple[int, bool]]
+) -> None:
     """Nothing else is in hand meanwhile: if the process ends again, nobody else is blamed for it."""
     left = await half_way(service)
     CrashJournal(left / CRASH_JOURNAL).take(97, 99)
@@ -348,7 +350,7 @@ async def test_what_was_in_hand_at_an_end_is_handled_alone(service: FakeService,
     check(service)
 
 
-async def test_what_ends_the_process_of_a_rebuild_is_refused(service: FakeService) -> None:
+async def test_what_ends_the_process_of_a_rebuild_is_refused(service: FakeIndexService) -> None:
     """Named alone at two ends it is a dead letter, also where the index in use has it: its neighbours are there."""
     left = await half_way(service)
     note = CrashJournal(left / CRASH_JOURNAL)
@@ -368,7 +370,7 @@ async def test_what_ends_the_process_of_a_rebuild_is_refused(service: FakeServic
 
 
 async def test_what_is_suspected_at_the_switch_needs_no_second_hold(
-    service: FakeService, named: list[tuple[int, bool]], monkeypatch: pytest.MonkeyPatch
+    service: FakeIndexService, named: list[tuple[int, bool]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The corridor is held already: the rest is handled alone in it, and the switch comes."""
     monkeypatch.setattr(Suspicious, "suspect", lambda _self, seq: seq)
@@ -385,7 +387,7 @@ async def test_what_is_suspected_at_the_switch_needs_no_second_hold(
 
 
 async def test_a_model_that_ends_the_process_blames_nobody(
-    service: FakeService, named: list[tuple[int, bool]], monkeypatch: pytest.MonkeyPatch
+    service: FakeIndexService, named: list[tuple[int, bool]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before anybody is named, model and store must show that they work; where they do not, it is their fault."""
     left = await half_way(service)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.saved import GRAPH, IDENTITY, Files, heard, held, made_index, put
+from fakes.generation_files import GRAPH, IDENTITY, Files, heard, held, made_index, put
 from precedent_indexer.app import backup as backups
 from precedent_indexer.domain.rows import INDEX_FORMAT
 from precedent_indexer.errors import CommandFailed

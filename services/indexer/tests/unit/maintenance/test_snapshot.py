@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.saved import GRAPH, IDENTITY, Files, fill, heard, held, made_index, put
+from fakes.generation_files import GRAPH, IDENTITY, Files, fill, heard, held, made_index, put
 from precedent_indexer.errors import CommandFailed
 from precedent_indexer.index.directory import IndexDirectory, current_generation
 from precedent_indexer.maintenance.backup import snapshot

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.service import FakeService
+from fakes.index_service import FakeIndexService
 from fakes.vector_store import FakeStore
 from precedent_indexer.errors import StartRefused
 from precedent_indexer.index.directory import IndexDirectory
@@ -20,9 +20,9 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def service(tmp_path: Path) -> FakeService:
+async def service(tmp_path: Path) -> FakeIndexService:
     """An index with events in it."""
-    made = FakeService(tmp_path)
+    made = FakeIndexService(tmp_path)
     for number in range(5):
         made.log.publish_event({"id": f"e{number}", "text": f"event number {number}"})
     await made.start()
@@ -30,7 +30,7 @@ async def service(tmp_path: Path) -> FakeService:
     return made
 
 
-def watchdog_of(service: FakeService) -> StoreWatchdog:
+def watchdog_of(service: FakeIndexService) -> StoreWatchdog:
     """The guard of this service."""
     return StoreWatchdog(
         service=service,
@@ -42,13 +42,13 @@ def watchdog_of(service: FakeService) -> StoreWatchdog:
     )
 
 
-def fail(service: FakeService, times: int = 5, words: str = "broken") -> None:
+def fail(service: FakeIndexService, times: int = 5, words: str = "broken") -> None:
     """Let the store fail so many times."""
     for _ in range(times):
         service.index.store.symptoms.failed("write collection incidents", words)
 
 
-async def test_a_store_that_works_is_left_alone(service: FakeService) -> None:
+async def test_a_store_that_works_is_left_alone(service: FakeIndexService) -> None:
     """Also one that failed a few times, whose disk is full, or that is about to be replaced."""
     store_watchdog = watchdog_of(service)
     await store_watchdog.look()
@@ -62,7 +62,7 @@ async def test_a_store_that_works_is_left_alone(service: FakeService) -> None:
     assert service.events == []
 
 
-async def test_sound_files_are_opened_anew(service: FakeService) -> None:
+async def test_sound_files_are_opened_anew(service: FakeIndexService) -> None:
     """Nothing is lost, nothing is read again: the same generation, answering again."""
     fail(service)
     before = service.index
@@ -72,7 +72,7 @@ async def test_sound_files_are_opened_anew(service: FakeService) -> None:
     assert service.progress.indexed_seq == 5
 
 
-async def test_broken_files_are_begun_anew(service: FakeService) -> None:
+async def test_broken_files_are_begun_anew(service: FakeIndexService) -> None:
     """Another generation of the same index, with an honest watermark, and with the vectors of the old one."""
     fail(service)
     before = service.index
@@ -88,7 +88,7 @@ async def test_broken_files_are_begun_anew(service: FakeService) -> None:
 
 
 @pytest.mark.parametrize("whole", [True, False])
-async def test_a_directory_that_is_gone_is_begun_anew(service: FakeService, *, whole: bool) -> None:
+async def test_a_directory_that_is_gone_is_begun_anew(service: FakeIndexService, *, whole: bool) -> None:
     """Noticed although the store works on: the same index again, in a directory that is there and locked."""
     before, root = service.index, service.disk.directory.path
     shutil.rmtree(root if whole else before.path)
@@ -104,7 +104,7 @@ async def test_a_directory_that_is_gone_is_begun_anew(service: FakeService, *, w
     assert service.disk.directory.current() == service.index.path
 
 
-async def test_another_directory_in_its_place_is_not_written_to_as_if_it_were_ours(service: FakeService) -> None:
+async def test_another_directory_in_its_place_is_not_written_to_as_if_it_were_ours(service: FakeIndexService) -> None:
     """A copy that was put there while the index was open is replaced from the log: nobody knows what is in it."""
     before = service.index
     aside = before.path.with_name("aside")
@@ -115,7 +115,7 @@ async def test_another_directory_in_its_place_is_not_written_to_as_if_it_were_ou
     assert service.index.identity.watermark == 0
 
 
-async def test_a_directory_that_somebody_else_has_ends_the_process(service: FakeService) -> None:
+async def test_a_directory_that_somebody_else_has_ends_the_process(service: FakeIndexService) -> None:
     """Deleted, and made again by another indexer: two cannot have it, and the supervisor starts us again."""
     root = service.disk.directory.path
     shutil.rmtree(root)
@@ -125,7 +125,9 @@ async def test_a_directory_that_somebody_else_has_ends_the_process(service: Fake
     other.close()
 
 
-async def test_what_cannot_be_mended_now_is_mended_later(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_cannot_be_mended_now_is_mended_later(
+    service: FakeIndexService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where no new generation can be made, the guard tries again until one can: the service is not left shut."""
     fail(service)
     service.disk.unsound.add(service.index.path)

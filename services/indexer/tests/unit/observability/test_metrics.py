@@ -10,10 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from fakes.embedder import FakeEmbedder
+from fakes.index_service import FakeIndexService
 from fakes.indexer import FakeIndexer
 from fakes.log_model import POISON
 from fakes.scraped import scraped
-from fakes.service import FakeService
 from fakes.waiting import until
 from fakes.workers import InlineWorkers
 from precedent_indexer.api.server import QueryServer
@@ -48,9 +48,9 @@ async def indexer(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 
 
 @pytest.fixture
-async def service(tmp_path: Path) -> FakeService:
+async def service(tmp_path: Path) -> FakeIndexService:
     """An index with ten events in it."""
-    made = FakeService(tmp_path)
+    made = FakeIndexService(tmp_path)
     for number in range(10):
         made.log.publish_event({"id": f"e{number}", "text": f"event number {number}"})
     await made.start()
@@ -116,7 +116,7 @@ async def test_faults_are_counted_by_their_class(indexer: FakeIndexer, metrics: 
     assert sum(scraped(metrics, "faults_total", error=one) for one in faults) >= 1
 
 
-async def test_what_expires_is_counted(service: FakeService, metrics: Metrics) -> None:
+async def test_what_expires_is_counted(service: FakeIndexService, metrics: Metrics) -> None:
     """Events that the log gives up by its own limits leave the index under another name than deleted ones."""
     service.log.lose(1)
     housekeeping = Housekeeping(
@@ -201,7 +201,7 @@ async def test_jobs_are_counted_by_how_they_end(metrics: Metrics) -> None:
     assert scraped(metrics, "jobs_total", kind="verify", outcome="failed") == 2
 
 
-async def test_a_rebuild_is_not_counted_beside_the_index_in_use(service: FakeService) -> None:
+async def test_a_rebuild_is_not_counted_beside_the_index_in_use(service: FakeIndexService) -> None:
     """What fills another generation applies every message once more: that is nobody's throughput."""
     before = scraped(discard_metrics(), "messages_total", kind="event", result="applied")
     await service.rebuilder().run("test", lambda *_: None)

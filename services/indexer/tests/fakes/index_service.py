@@ -49,7 +49,7 @@ class Disk:
         return "its probe failed" if path in self.unsound else None
 
 
-class FakeService:
+class FakeIndexService:
     """`rebuilding.Service`, `guarding.Service` and `upkeep.Service`; `follow` is its write corridor."""
 
     def __init__(self, path: Path, embedder: Embedder | None = None) -> None:
