@@ -10,9 +10,10 @@ from typing import Any, Final
 import typer
 
 from precedent_backend_adapter.cli import settings
+from precedent_backend_adapter.cli.arguments.options import CONNECTION, FILTER, filter_of
+from precedent_backend_adapter.cli.arguments.texts import TextCommand
 from precedent_backend_adapter.cli.display.output import Output
 from precedent_backend_adapter.cli.display.text import safe
-from precedent_backend_adapter.cli.options import CONNECTION, FILTER, filter_of
 from precedent_backend_adapter.config import OutboxConfig
 from precedent_backend_adapter.errors import (
     Misconfigured,
@@ -116,7 +117,7 @@ def _register(
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     run.__doc__ = work.__doc__
-    app.command(name)(run)
+    app.command(name, cls=TextCommand)(run)
 
 
 def _run(work: Work, connect: Connect, given: dict[str, Any], *, filtered: bool, outbox: OutboxConfig | None) -> None:

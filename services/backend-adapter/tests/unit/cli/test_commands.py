@@ -59,7 +59,7 @@ def test_publish_puts_the_whole_event_into_the_log(client: InMemoryPrecedent) ->
         client,
         *("publish", "auth.brute_force", "many failed logins", "--collection", "lab", "--id", "x", "--severity", "5"),
         *("--source", "sshd", "--user", "admin", "--ip", "::ffff:192.0.2.1", "--at", "2026-01-31T13:00:00+01:00"),
-        *("-a", "port=22", "-a", "tag=x", "-a", "tag=y", "--json"),
+        *("-a", "port:=22", "-a", "tag=x", "-a", "tag=y", "--json"),
     )
     assert done.json() == {"id": "x", "collection": "lab", "seq": 1, "duplicate": False}
     event = stored(client, "x", "lab").event
@@ -151,7 +151,8 @@ def test_an_answer_without_a_hit_says_so(known: InMemoryPrecedent) -> None:
         (["--after", "2026-01-02"], "bc"),
         (["--before", "2026-01-02T00:00:00Z"], "a"),
         (["--attribute", "port=22"], "a"),
-        (["--attribute", 'port="22"'], ""),
+        (["--attribute", 'port:="22"'], ""),
+        (["--attribute", "port:=22"], "a"),
         (["--attribute", "port=21", "--attribute", "port=22"], "a"),
         (["--contains", "scan"], "c"),
         (["--verdict", "true_positive"], "a"),

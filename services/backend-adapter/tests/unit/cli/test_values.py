@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from precedent_backend_adapter import Refused
-from precedent_backend_adapter.cli.values import attributes, moment
+from precedent_backend_adapter.cli.arguments.values import attribute_filter, attributes, moment
 
 
 @pytest.mark.parametrize(
@@ -50,24 +50,41 @@ def test_what_is_no_moment_is_refused_by_the_name_of_the_option(text: str) -> No
     ("pairs", "meant"),
     [
         ([], {}),
-        (["port=22"], {"port": 22}),
-        (["ratio=0.5", "tor=true"], {"ratio": 0.5, "tor": True}),
-        (['port="22"'], {"port": "22"}),
-        (["host=www.example.com"], {"host": "www.example.com"}),
-        (["q=a=b"], {"q": "a=b"}),
+        (["code=4625", "version=8.10", "tor=true"], {"code": "4625", "version": "8.10", "tor": "true"}),
+        (["code:=4625", "ratio:=0.5", "tor:=true"], {"code": 4625, "ratio": 0.5, "tor": True}),
+        (['port="22"', 'host:="x"'], {"port": '"22"', "host": "x"}),
+        (["q=a=b", "r=a:=b"], {"q": "a=b", "r": "a:=b"}),
         (["empty="], {"empty": ""}),
         (["tag=x", "tag=y", "tag=z"], {"tag": ["x", "y", "z"]}),
-        (['tags=["x"]'], {"tags": ["x"]}),
-        (['tags=["x"]', "tags=y"], {"tags": ["x", "y"]}),
-        (["none=null", "nan=NaN", 'object={"a": 1}'], {"none": "null", "nan": "NaN", "object": '{"a": 1}'}),
+        (['tags:=["x"]', "tags=y"], {"tags": ["x", "y"]}),
     ],
 )
-def test_attributes_are_json_where_they_can_be(pairs: list[str], meant: dict[str, Any]) -> None:
-    """A number is a number and its quoted form a string; what is no JSON value of an attribute is a string."""
+def test_an_attribute_is_a_string_unless_it_is_written_as_json(pairs: list[str], meant: dict[str, Any]) -> None:
+    """A value keeps its spelling; `:=` alone gives it another type."""
     assert attributes(pairs) == meant
 
 
-def test_an_attribute_without_a_value_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("pairs", "meant"),
+    [
+        (["code=4625"], {"code": ["4625", 4625]}),
+        (["version=8.10"], {"version": ["8.10", 8.1]}),
+        (["tor=true"], {"tor": ["true", True]}),
+        (["host=www.example.com", "n=NaN", "x=null"], {"host": "www.example.com", "n": "NaN", "x": "null"}),
+        (["code:=4625"], {"code": 4625}),
+        (['code:="4625"'], {"code": "4625"}),
+        (["code:=1", "code=x"], {"code": [1, "x"]}),
+        (["code:=[1, 2]"], {"code": [1, 2]}),
+    ],
+)
+def test_a_filter_matches_what_a_value_spells(pairs: list[str], meant: dict[str, Any]) -> None:
+    """String and number both, unless `:=` says which."""
+    assert attribute_filter(pairs) == meant
+
+
+@pytest.mark.parametrize("read", [attributes, attribute_filter])
+@pytest.mark.parametrize("pair", ["port", "port:=x", "port:=", "port:=NaN", "port:=null", 'port:={"a": 1}'])
+def test_an_attribute_that_says_nothing_is_refused(read: Any, pair: str) -> None:
     """The message shows how it is written."""
-    with pytest.raises(Refused, match="should be key=value"):
-        attributes(["port"])
+    with pytest.raises(Refused, match="should be"):
+        read([pair])

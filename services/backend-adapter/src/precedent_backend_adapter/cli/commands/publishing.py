@@ -7,12 +7,12 @@ from typing import Annotated, Any, Final, TypeVar
 import typer
 from pydantic import BaseModel
 
-from precedent_backend_adapter.cli import values
+from precedent_backend_adapter.cli.arguments import values
+from precedent_backend_adapter.cli.arguments.options import DEFAULT_COLLECTION, Collection
 from precedent_backend_adapter.cli.command import FAILED, REFUSED, Session, Stop, command, exit_code
 from precedent_backend_adapter.cli.display import wording
 from precedent_backend_adapter.cli.display.tables import cell
 from precedent_backend_adapter.cli.display.text import safe
-from precedent_backend_adapter.cli.options import DEFAULT_COLLECTION, Collection
 from precedent_backend_adapter.errors import NotPermitted, PrecedentError, invalid
 from precedent_backend_adapter.events import SecurityEvent
 from precedent_backend_adapter.receipts import Receipt
@@ -40,7 +40,10 @@ async def publish(
     session: Session,
     *,
     kind: Annotated[str, typer.Argument(help="General to particular, as in auth.brute_force.", metavar="KIND")],
-    text: Annotated[str, typer.Argument(help="What happened; - reads it from stdin.", metavar="TEXT")],
+    text: Annotated[
+        str,
+        typer.Argument(help="What happened; - reads it from stdin.", metavar="TEXT"),
+    ],
     collection: Collection = DEFAULT_COLLECTION,
     id: Annotated[str | None, typer.Option("--id", help="Replaces the event that has it; else drawn.")] = None,  # noqa: A002 -- the field's name
     severity: Annotated[
@@ -52,7 +55,12 @@ async def publish(
     at: At = None,
     attribute: Annotated[
         list[str] | None,
-        typer.Option("--attribute", "-a", metavar="KEY=VALUE", help="Own data; again for more; may be JSON."),
+        typer.Option(
+            "--attribute",
+            "-a",
+            metavar="KEY=VALUE",
+            help="Own data, again for more; code=4625 is a string, code:=4625 a number.",
+        ),
     ] = None,
     wait: Wait = False,
 ) -> None:

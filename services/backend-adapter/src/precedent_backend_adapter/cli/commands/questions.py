@@ -4,11 +4,11 @@ from typing import Annotated, Final
 
 import typer
 
+from precedent_backend_adapter.cli.arguments.options import DEFAULT_COLLECTION, Collection, Csv, Fields
 from precedent_backend_adapter.cli.command import REFUSED, Session, command
 from precedent_backend_adapter.cli.display import columns, tables, wording
 from precedent_backend_adapter.cli.display.entries import show_entries
 from precedent_backend_adapter.cli.kinds import KindCount, count_kinds
-from precedent_backend_adapter.cli.options import DEFAULT_COLLECTION, Collection, Csv, Fields
 from precedent_schemas import Entry, Filter, Order
 from precedent_schemas.fields import format_time
 from precedent_schemas.limits import MAX_K

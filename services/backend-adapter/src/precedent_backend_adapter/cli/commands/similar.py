@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
+from precedent_backend_adapter.cli.arguments.options import DEFAULT_COLLECTION, Collection, Csv, Fields
 from precedent_backend_adapter.cli.command import Session, command
 from precedent_backend_adapter.cli.commands.publishing import LONGEST_WAIT_S
 from precedent_backend_adapter.cli.display import columns, tables, wording
 from precedent_backend_adapter.cli.display.blocks import words
 from precedent_backend_adapter.cli.display.entries import show_entries
-from precedent_backend_adapter.cli.options import DEFAULT_COLLECTION, Collection, Csv, Fields
 from precedent_schemas import Bucket, Filter, RecurrenceReply, SearchReply
 from precedent_schemas.fields import format_time
 from precedent_schemas.limits import DEFAULT_K, DEFAULT_RECURRENCE_SIMILARITY

@@ -5,11 +5,11 @@ from typing import Annotated, Final
 
 import typer
 
+from precedent_backend_adapter.cli.arguments.options import DEFAULT_COLLECTION, Collection
 from precedent_backend_adapter.cli.command import Session, command
 from precedent_backend_adapter.cli.display import tables, wording
 from precedent_backend_adapter.cli.display.text import cut
 from precedent_backend_adapter.cli.follow import Follower
-from precedent_backend_adapter.cli.options import DEFAULT_COLLECTION, Collection
 from precedent_backend_adapter.errors import IndexerFailed, NotIndexedYet, Overloaded, Unavailable
 from precedent_schemas import Entry, Filter
 

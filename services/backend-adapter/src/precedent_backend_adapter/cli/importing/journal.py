@@ -22,13 +22,14 @@ class Journal:
     """The journal of one file; use it as a context, which holds a lock on it.
 
     Args:
-        path: where it is, or will be.
+        path: where it is, or will be; None keeps nothing, so that the next run knows nothing of this one.
         where: name of what is connected to: a journal serves one log alone.
     """
 
-    def __init__(self, path: Path, where: str) -> None:
+    def __init__(self, path: Path | None, where: str) -> None:
         self._path = path
         self._where = where
+        self._file: IO[bytes] | None = None
         self._stored: set[str] = set()
         self._open: dict[str, int] = {}
 
@@ -55,31 +56,34 @@ class Journal:
         self._write({"stored": listed})
 
     def __enter__(self) -> Self:
+        if self._path is None:
+            return self
         try:
-            self._file: IO[bytes] = self._path.open("a+b")
+            self._file = file = self._path.open("a+b")
         except OSError as error:
             message = f"cannot write {self._path}: {error.strerror}; name another place with --state"
             raise JournalError(message) from error
         try:
-            _lock(self._file, self._path)
-            self._file.seek(0)
-            self._load()
+            _lock(file, self._path)
+            file.seek(0)
+            self._load(file)
         except BaseException:
-            self._file.close()
+            file.close()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
-    def _load(self) -> None:
+    def _load(self, file: IO[bytes]) -> None:
         whole = 0
-        for number, line in enumerate(self._file, start=1):
+        for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 break  # Torn by a crash: what it says was not relied on yet.
             self._take(self._record(line, number), number)
             whole += len(line)
-        self._file.truncate(whole)
+        file.truncate(whole)
         if whole == 0:
             self._write({"precedent_import": _VERSION, "server": self._where})
 
@@ -111,6 +115,8 @@ class Journal:
             self._stored.add(key)
 
     def _write(self, record: dict[str, Any]) -> None:
+        if self._file is None:
+            return
         self._file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())

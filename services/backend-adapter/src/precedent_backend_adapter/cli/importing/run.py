@@ -44,11 +44,15 @@ class ImportReport:
         published: put into the log by this run.
         already: in the log from an earlier run.
         refused: neither.
+        renamed: of those published, how many had an id that the log had given, and have a new one now.
+        undecided: of those published, how many had an outcome, which was not published.
     """
 
     published: int = 0
     already: int = 0
     refused: list[RefusedLine] = field(default_factory=list)
+    renamed: int = 0
+    undecided: int = 0
 
 
 class Interrupted(Exception):
@@ -143,6 +147,8 @@ class Import:
         report = await self._client.publish_many(event for _, event in rest)
         self._journal.has(rest[position][0].key for position in sorted(report.receipts))
         self.report.published += len(report.receipts)
+        self.report.renamed += sum(rest[position][0].renamed for position in report.receipts)
+        self.report.undecided += sum(rest[position][0].decided for position in report.receipts)
         self._last_seq = max(self._last_seq, report.last_seq or 0)
         stopped = self._sorted_out(rest, report)
         if stopped is not None:

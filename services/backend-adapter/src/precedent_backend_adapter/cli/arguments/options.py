@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from precedent_backend_adapter.cli import values
+from precedent_backend_adapter.cli.arguments import values
 from precedent_backend_adapter.errors import invalid
 from precedent_schemas import INCIDENTS, DecodeError, Filter, Verdict
 from precedent_schemas.codec import validate
@@ -72,7 +72,11 @@ FILTER: Final[dict[str, tuple[Any, Any]]] = {
     ),
     "before": _filter(str | None, "--before", metavar="WHEN", help="Before then."),
     "attributes": _filter(
-        list[str] | None, "--attribute", "-a", metavar="KEY=VALUE", help="With this attribute; the value may be JSON."
+        list[str] | None,
+        "--attribute",
+        "-a",
+        metavar="KEY=VALUE",
+        help='With this attribute: port=22 matches 22 and "22", port:=22 the number alone (:= takes JSON).',
     ),
     "contains": _filter(str | None, "--contains", metavar="TEXT", help="With this in the text; case matters."),
     "verdicts": _filter(list[Verdict] | None, "--verdict", help="With this as the latest outcome."),
@@ -95,7 +99,7 @@ def filter_of(given: dict[str, Any]) -> Filter | None:
     if occurred:
         parts["occurred_at"] = occurred
     if "attributes" in parts:
-        parts["attributes"] = values.attributes(parts["attributes"])
+        parts["attributes"] = values.attribute_filter(parts["attributes"])
     if not parts:
         return None
     try:
