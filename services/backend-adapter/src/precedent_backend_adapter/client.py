@@ -15,6 +15,7 @@ from precedent_backend_adapter._publishing.reports import OutboxStatus
 from precedent_backend_adapter._tracing import context
 from precedent_backend_adapter._transport import Fault, FaultKind, Transport
 from precedent_backend_adapter._transport import replies as _replies
+from precedent_backend_adapter._transport.event_loops import LoopBound
 from precedent_backend_adapter.config import Config, check_urls
 from precedent_backend_adapter.errors import (
     Misconfigured,
@@ -38,6 +39,7 @@ Reply = TypeVar("Reply", bound=BaseModel)
 
 _LOG: Final = logging.getLogger("precedent_backend_adapter")
 
+_WHAT: Final = "this client"
 _CHANGING: Final = (DELETE, CLEAR, DEAD_REPLAY, DEAD_DROP)
 
 
@@ -53,15 +55,20 @@ class Precedent(PrecedentClient):
         self._config = config
         self._outbox = outbox
         self._question_timeout = config.timeouts.question
+        self._loop = LoopBound()
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, url: str | Sequence[str], *, config: Config | None = None) -> AsyncIterator[Self]:
+    async def connect(
+        cls, url: str | Sequence[str], *, config: Config | None = None, lazy: bool = False
+    ) -> AsyncIterator[Self]:
         """A connected client for as long as the block runs.
 
         Args:
             url: one server or several of one cluster, `nats://host:4222` or `tls://host:4222`.
             config: everything else; absent: no credentials, the usual timeouts.
+            lazy: start without a server: the first call connects, and raises what `connect` would have raised. Without
+                one, the connection is there when the block begins.
 
         Raises:
             Misconfigured: the URL or a file of the configuration cannot be used.
@@ -78,7 +85,8 @@ class Precedent(PrecedentClient):
         async with AsyncExitStack() as leaving:
             leaving.push_async_callback(transport.close)
             try:
-                await transport.open()
+                if not lazy:
+                    await transport.open()
             except Fault as fault:
                 error = _not_connected(fault)
                 if config.outbox is None or not isinstance(error, Unavailable):
@@ -90,18 +98,23 @@ class Precedent(PrecedentClient):
                 from precedent_backend_adapter._outbox import opened  # noqa: PLC0415
 
                 outbox = await leaving.enter_async_context(opened(config, config.outbox, transport))
-            yield cls(transport, config, outbox)
+            client = cls(transport, config, outbox)
+            client._loop.check(_WHAT)
+            yield client
 
     async def outbox_status(self) -> OutboxStatus | None:
         """What waits in the outbox."""
+        self._loop.check(_WHAT)
         return None if self._outbox is None else await self._outbox.status()
 
     async def flush(self) -> None:
         """Wait until the outbox is empty."""
+        self._loop.check(_WHAT)
         if self._outbox is not None:
             await self._outbox.empty()
 
     async def _send(self, publication: Publication) -> Receipt:
+        self._loop.check(_WHAT)
         if self._outbox is not None:
             return await self._outbox.put(publication)
         return await deliver(self._transport, publication, self._config.timeouts, self._config.backoff)
@@ -109,11 +122,13 @@ class Precedent(PrecedentClient):
     async def _ask(
         self, endpoint: Endpoint, collection: str | None, request: BaseModel, reply: type[Reply], seconds: float
     ) -> Reply:
+        self._loop.check(_WHAT)
         subject = endpoint.subject.replace("*", collection) if collection is not None else endpoint.subject
         payload = encode(request)
         deadline = asyncio.get_running_loop().time() + seconds
+        for_connection = min(seconds, self._config.timeouts.connect)
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(for_connection):
                 await self._transport.ready()
             headers = context.carried()
             if (found := size(payload, headers)) > self._transport.max_payload:
@@ -122,7 +137,7 @@ class Precedent(PrecedentClient):
             left = deadline - asyncio.get_running_loop().time()
             answer = await self._transport.request(subject, payload, headers, seconds=max(left, 0.001))
         except TimeoutError as error:
-            raise Unavailable(f"no connection to NATS within {seconds:g} s: is the server running?") from error
+            raise Unavailable(f"no connection to NATS within {for_connection:g} s: is the server running?") from error
         except Fault as fault:
             raise _not_answered(fault, endpoint, subject, seconds) from fault
         return _replies.read(reply, answer, subject)
@@ -146,6 +161,8 @@ def _not_answered(fault: Fault, endpoint: Endpoint, subject: str, seconds: float
             return NotPermitted(f"{subject}: {fault}; use credentials of a role that may, or permit it on the server")
         case FaultKind.NOT_TRUSTED:
             return NotTrusted([f"{subject}: {fault}"])
+        case FaultKind.MISCONFIGURED:
+            return Misconfigured([f"{subject}: {fault}"])
         case FaultKind.TOO_LARGE:
             reason = ErrorReason.TOO_LARGE
             return TooLarge(f"{subject}: {fault}; ask for less at once", reason=reason, code=ERROR_CODES[reason])

@@ -12,7 +12,7 @@ Answer = Callable[[bytes, bytes], bytes]
 
 @asynccontextmanager
 async def server(
-    answer: Answer | None, info: dict[str, object] | None = None
+    answer: Answer | None, info: dict[str, object] | None = None, port: int = 0
 ) -> AsyncIterator[tuple[str, list[bytes]]]:
     """A NATS server that greets, answers PING, and leaves the rest to `answer`; None says nothing at all."""
     heard: list[bytes] = []
@@ -37,7 +37,7 @@ async def server(
                 break
         writer.close()
 
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    listening = await asyncio.start_server(serve, "127.0.0.1", port)
     try:
         yield f"nats://127.0.0.1:{listening.sockets[0].getsockname()[1]}", heard
     finally:

@@ -62,7 +62,8 @@ class NatsTransport:
         refused = self._refusals.last
         if refused is not None and time.monotonic() < self._again_at:
             raise Fault(refused.kind, str(refused)) from refused
-        _LOG.warning("connection to NATS was closed for good; opening another one")
+        if self._connection.was_opened:
+            _LOG.warning("connection to NATS was closed for good; opening another one")
         self._connection = fresh = Connection(self._urls, self._config)
         try:
             await fresh.open()

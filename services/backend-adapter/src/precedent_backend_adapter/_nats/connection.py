@@ -51,6 +51,7 @@ class Connection:
         self._failures: list[Exception] = []
         self._all_failed: asyncio.Future[None] | None = None
         self._denied_inbox: str | None = None
+        self.was_opened = False
 
     @property
     def max_payload(self) -> int:
@@ -58,10 +59,12 @@ class Connection:
 
     @property
     def is_closed(self) -> bool:
-        return self._client.is_closed
+        """Whether nothing goes through it any more, or yet: it is closed for good, or was never opened."""
+        return not self.was_opened or self._client.is_closed
 
     async def open(self) -> None:
         """Connect, trying each server once, within the time for it."""
+        self.was_opened = True
         options = await asyncio.to_thread(self._options)
         self._all_failed = asyncio.get_running_loop().create_future()
         attempt = asyncio.ensure_future(self._client.connect(**options))
@@ -137,7 +140,7 @@ class Connection:
         Raises:
             Fault: we are refused; that is tried again, and may change.
         """
-        while not (self._client.is_connected or self._client.is_closed):
+        while not (self._client.is_connected or self.is_closed):
             if self._refusals.last is not None:
                 raise self._no_connection(self._refusals.last)
             self._changed.clear()

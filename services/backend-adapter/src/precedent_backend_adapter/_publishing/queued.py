@@ -2,6 +2,7 @@
 
 import asyncio
 
+from precedent_backend_adapter._transport.event_loops import LoopBound
 from precedent_backend_adapter.errors import NotDelivered, NotDeliveredYet
 from precedent_backend_adapter.receipts import Receipt
 
@@ -9,13 +10,15 @@ from precedent_backend_adapter.receipts import Receipt
 class Fate:
     """What becomes of one message of an outbox, told to everybody who holds a receipt of it."""
 
-    __slots__ = ("__weakref__", "_decided", "_left", "_refusal", "receipt")
+    __slots__ = ("__weakref__", "_decided", "_left", "_loop", "_refusal", "receipt")
 
     def __init__(self) -> None:
         self.receipt: Receipt | None = None
         self._refusal: NotDelivered | None = None
         self._left = False
         self._decided = asyncio.Event()
+        self._loop = LoopBound()
+        self._loop.check("")
 
     def waits(self) -> None:
         """It waits for its turn, perhaps once more after it was refused."""
@@ -45,6 +48,7 @@ class Fate:
             NotDelivered: it was refused.
             NotDeliveredYet: the client was left before.
         """
+        self._loop.check(what)
         while not self._left:
             await self._decided.wait()
             if self.receipt is not None:

@@ -89,14 +89,15 @@ class Timeouts:
     """How long each phase may take, in seconds.
 
     Attributes:
-        connect: from the call of `connect` to a usable connection, TLS and authentication included.
+        connect: from the call of `connect` to a usable connection, TLS and authentication included; also how long a
+            question waits for a connection that is lost. Some six round trips: more over a slow link.
         publish: one publish call with all its retries.
         publish_attempt: one attempt of it; shorter than `publish`, so that there is time for another.
         question: one question; waiting for `after` comes on top.
         close: leaving; what is still in flight then fails.
     """
 
-    connect: float = 5.0
+    connect: float = 2.0
     publish: float = 10.0
     publish_attempt: float = 2.0
     question: float = 10.0
