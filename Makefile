@@ -88,12 +88,14 @@ imports: setup ## Who may import whom
 
 schemas: setup ## Write the JSON Schemas, the AsyncAPI document and the stream definitions anew
 	@cd schemas && .venv/bin/python tools/export.py
+	@cd services/backend-adapter && .venv/bin/python tools/sync_calls.py
 
 docs: setup ## Write the generated parts of the documents anew
 	@tests/.venv/bin/python docs/generate.py
 
 generated: setup ## Are all generated files current?
 	@cd schemas && .venv/bin/python tools/export.py --check
+	@cd services/backend-adapter && .venv/bin/python tools/sync_calls.py --check
 	@tests/.venv/bin/python docs/generate.py --check
 
 # -- tests --------------------------------------------------------------------------------------------------

@@ -112,6 +112,13 @@ def test_importing_it_loads_nothing_heavy() -> None:
     assert not loaded_by("import precedent_backend_adapter") & HEAVY
 
 
+def test_the_synchronous_client_is_loaded_by_those_who_use_it_alone() -> None:
+    """A backend with an event loop needs none of it; and with it comes nothing heavy."""
+    loaded = loaded_by("import precedent_backend_adapter")
+    assert not {name for name in loaded if name.startswith("precedent_backend_adapter.sync")}
+    assert not loaded_by("import precedent_backend_adapter.sync") & HEAVY
+
+
 def test_sqlite_is_loaded_by_those_who_have_an_outbox_alone() -> None:
     """Neither the package nor its configuration of an outbox needs a database; only opening one does."""
     assert "sqlite3" not in loaded_by(

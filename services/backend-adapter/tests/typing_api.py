@@ -26,6 +26,7 @@ from precedent_backend_adapter import (
     Tls,
     Verdict,
 )
+from precedent_backend_adapter.sync import Precedent as SyncPrecedent
 from precedent_backend_adapter.testing import InMemoryPrecedent
 
 
@@ -97,3 +98,21 @@ async def with_any_client(precedent: PrecedentClient) -> None:
 def told(progress: PublishProgress) -> None:
     """What a progress callback gets."""
     assert_type(progress.in_flight, int)
+
+
+def without_await() -> None:
+    """The synchronous client has the same types, without a coroutine around them."""
+    event = SecurityEvent(kind="auth.brute_force", text="...")
+    with SyncPrecedent.connect("nats://a:4222", lazy=True) as precedent:
+        assert_type(precedent, SyncPrecedent)
+        receipt = precedent.publish(event)
+        assert_type(receipt, Receipt)
+        assert_type(precedent.delivered(receipt), Receipt)
+        report = precedent.publish_many([event], progress=told)
+        assert_type(precedent.delivered(report), PublishReport)
+        assert_type(precedent.search("login attack", after=receipt), SearchReply)
+        for entry in precedent.list(filter=Filter(kinds=["auth"])):
+            assert_type(entry, Entry)
+        assert_type(precedent.outbox_status(), OutboxStatus | None)
+    in_memory = SyncPrecedent(InMemoryPrecedent)
+    assert_type(in_memory.stats().dead_letters, int)
