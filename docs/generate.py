@@ -61,9 +61,23 @@ def _limits() -> str:
     return "\n".join(["| limit | value | meaning |", "| --- | ---: | --- |", *rows]) + "\n"
 
 
+def _stream_settings() -> str:
+    from precedent_schemas.streams import STREAM_CONFIGS, STREAM_SETTINGS, Rule, shown  # noqa: PLC0415 -- as above
+
+    rows = []
+    for one in STREAM_SETTINGS:
+        rule = str(one.rule)
+        if one.rule is Rule.REQUIRED:
+            values = dict.fromkeys(shown(one.name, config[one.name]) for config in STREAM_CONFIGS)
+            rule += f": `{'`, `'.join(values)}`"
+        rows.append(f"| `{one.name}` | {rule} | {one.reason} |")
+    return "\n".join(["| setting | rule | reason |", "| --- | --- | --- |", *rows]) + "\n"
+
+
 PARTS: Final[dict[str, Callable[[], str]]] = {
     "limits": _limits,
     "settings": _settings,
+    "stream-settings": _stream_settings,
     "metrics": _metrics,
     "questions": _questions,
 }

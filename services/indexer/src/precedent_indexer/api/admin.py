@@ -73,7 +73,7 @@ class Stats:
             dead_letters=await self._dead_letters.count(),
             embedding_cache=self._view.cache_state,
             state=self._liveness.state,
-            fault=self._liveness.fault,
+            fault=self._liveness.says,
             last_progress_at=self._liveness.last_progress_at,
             job=self._jobs.current,
             last_job=self._jobs.last,

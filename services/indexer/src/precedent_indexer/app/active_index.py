@@ -11,6 +11,7 @@ from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.dead_letters import JetStreamDeadLetters
 from precedent_indexer.adapters.nats.deliveries import PullFeed
 from precedent_indexer.adapters.nats.log import JetStreamLog
+from precedent_indexer.adapters.nats.provision.changes import changed_settings
 from precedent_indexer.adapters.nats.provision.consumer import DurableConsumer
 from precedent_indexer.api.admin import JobVerbs, Stats
 from precedent_indexer.api.index_view import IndexView
@@ -30,6 +31,7 @@ from precedent_indexer.ingest.supervisor import Ingest
 from precedent_indexer.maintenance.housekeeping import Housekeeping
 from precedent_indexer.maintenance.log_gaps import LogGaps
 from precedent_indexer.maintenance.rebuild import Rebuilder
+from precedent_indexer.maintenance.settings_watch import SettingsWatch
 from precedent_indexer.maintenance.verify import Subject, Verifier
 from precedent_indexer.maintenance.watchdog import StoreWatchdog
 from precedent_indexer.observability.metrics import Metrics, discard_metrics
@@ -119,6 +121,7 @@ class ActiveIndex:
             else dependencies.settings.precedent_scrub_after,
             metrics=dependencies.metrics,
             gaps=LogGaps(self, self.progress),
+            settings=SettingsWatch(lambda: changed_settings(dependencies.bus), self.ingest.liveness),
         )
         self.observer = Observer(
             service=self,

@@ -11,6 +11,8 @@ class State(StrEnum):
     SERVING = "serving"
     STALLED = "stalled"
     """Messages wait and the index does not advance: it was begun anew."""
+    MISCONFIGURED = "misconfigured"
+    """The settings of a stream or of the consumer were changed to what contradicts a promise."""
     UNAVAILABLE = "unavailable"
     """Something that it depends on fails: that is waited out."""
 
@@ -21,6 +23,8 @@ class Liveness:
     def __init__(self) -> None:
         self.fault: str | None = None
         """What is being waited out, in words that are safe to show."""
+        self.contradiction: str | None = None
+        """What was changed on the server and contradicts a promise, likewise."""
         self.last_progress_at: datetime | None = None
         """When the watermark moved last in this process."""
         self.stalls = 0
@@ -32,7 +36,14 @@ class Liveness:
         """How the corridor is, in a word."""
         if self.fault is not None:
             return State.UNAVAILABLE
-        return State.STALLED if self.stalls else State.SERVING
+        if self.stalls:
+            return State.STALLED
+        return State.SERVING if self.contradiction is None else State.MISCONFIGURED
+
+    @property
+    def says(self) -> str | None:
+        """What keeps all from being well, in words that are safe to show."""
+        return self.fault or self.contradiction
 
     def advance(self) -> None:
         """The watermark moves."""

@@ -15,6 +15,7 @@ from precedent_indexer.maintenance.log_gaps import LogGaps
 from precedent_indexer.maintenance.rebuild import Rebuilder
 from precedent_indexer.maintenance.retention import expire
 from precedent_indexer.maintenance.service import IndexService
+from precedent_indexer.maintenance.settings_watch import SettingsWatch
 from precedent_indexer.observability.metrics import Metrics
 from precedent_indexer.runtime.jobs import Jobs
 from precedent_indexer.runtime.threads import Workers
@@ -43,6 +44,7 @@ class Housekeeping:
         scrub_after_s: float,
         metrics: Metrics,
         gaps: LogGaps | None = None,
+        settings: SettingsWatch | None = None,
     ) -> None:
         """`scrub_after_s`: deleted text stays in the files no longer; 0: as long as nobody asks for a rebuild."""
         self._service = service
@@ -54,6 +56,7 @@ class Housekeeping:
         self._scrub_after_s = scrub_after_s
         self._metrics = metrics
         self._gaps = gaps
+        self._settings = settings
         self._looked_at: Generation | None = None
         self._read_when: int = 0
         self._log_begins_at = 0
@@ -76,6 +79,8 @@ class Housekeeping:
         Raises:
             Fault: the log or the store fails just now.
         """
+        if self._settings is not None:
+            await self._settings.look()
         index = self._service.index
         log_state = await self._source.state()
         if index is not self._looked_at:

@@ -133,10 +133,14 @@ def _metadata(found: dict[str, Any]) -> dict[str, str]:
     return found.get("metadata") or {}
 
 
-def _check_consumer(found: dict[str, Any]) -> None:
+def consumer_contradictions(found: dict[str, Any]) -> list[str]:
+    """One line for each of its settings that contradicts what Precedent relies on."""
     wanted = {key: value for key, value in CONSUMER_CONFIG.items() if key not in _TUNABLE}
-    wrong = differences(wanted, found)
-    wrong += forbidden_settings(_FORBIDDEN_IN_CONSUMER, found)
+    return differences(wanted, found) + forbidden_settings(_FORBIDDEN_IN_CONSUMER, found)
+
+
+def _check_consumer(found: dict[str, Any]) -> None:
+    wrong = consumer_contradictions(found)
     if wrong:
         raise StartRefused(
             f"consumer {CONSUMER} of stream {EVENTS_STREAM} has settings that contradict what Precedent relies on:\n"

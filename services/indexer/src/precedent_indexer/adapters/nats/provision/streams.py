@@ -20,7 +20,7 @@ from precedent_indexer.errors import (
     StartRefused,
 )
 from precedent_indexer.settings import Settings
-from precedent_schemas.streams import STREAM_CONFIGS
+from precedent_schemas.streams import STREAM_CONFIGS, contradictions, shown
 from precedent_schemas.subjects import CONSUMER, DEAD_LETTERS_STREAM, EVENTS_STREAM, SERVICE
 
 log = structlog.get_logger(__name__)
@@ -32,11 +32,6 @@ _LED: Final = (
 )
 """What each has a leader of its own in a cluster."""
 PING_WAIT_S: Final = 1.5
-_FORBIDDEN_IN_STREAMS: Final = {
-    "deny_delete": "what is deleted is erased message by message",
-    "deny_purge": "what is cleared is purged",
-    "max_msgs_per_subject": "it would drop history in silence",
-}
 
 Choices = Mapping[str, Mapping[str, int]]
 """Settings that are the operator's, by the name of the stream: given where it is created, never checked."""
@@ -91,7 +86,7 @@ async def ensure_streams(bus: Bus, choices: Choices = _NO_CHOICES) -> None:
             if error.err_code != JetStreamCode.STREAM_NOT_FOUND:
                 raise StartRefused(f"stream {name} cannot be looked at: {error}") from error
             found = await _create_stream(bus, {**wanted, **choices.get(name, {})})
-        wrong = differences(wanted, found) + forbidden_settings(_FORBIDDEN_IN_STREAMS, found)
+        wrong = contradictions(wanted, found)
         if wrong:
             raise StartRefused(
                 f"stream {name} has settings that contradict what Precedent relies on:\n"
@@ -126,7 +121,7 @@ def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
         actual = found.get(key)
         same = sorted(actual or []) == sorted(value) if isinstance(value, list) else actual == value
         if not same:
-            lines.append(f"{key} is {_shown(key, actual)}, must be {_shown(key, value)}")
+            lines.append(f"{key} is {shown(key, actual)}, must be {shown(key, value)}")
     return lines
 
 
@@ -134,16 +129,10 @@ def forbidden_settings(forbidden: Mapping[str, str], found: dict[str, Any]) -> l
     """One line for each of the `forbidden` settings that is set."""
     # A limit that is off is -1 or 0 on the wire, a flag that is off false, a list that is off empty.
     return [
-        f"{key} is {_shown(key, found[key])}, must not be set: {why}"
+        f"{key} is {shown(key, found[key])}, must not be set: {why}"
         for key, why in forbidden.items()
         if found.get(key) not in (None, False, -1, 0, "", [])
     ]
-
-
-def _shown(key: str, value: object) -> str:
-    if key in {"duplicate_window", "ack_wait"} and isinstance(value, int):
-        return f"{value / 1e9:g} s"
-    return "not set" if value is None else repr(value)
 
 
 def log_name(bus: Bus, created: str) -> str:
