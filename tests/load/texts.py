@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from precedent_schemas import SecurityEvent
+from precedent_backend_adapter import SecurityEvent
 
 SPAN: Final = timedelta(days=30)
 FIRST: Final = datetime(2026, 1, 1, tzinfo=UTC)
