@@ -8,7 +8,7 @@ from precedent_indexer.api.filter import CompiledFilter
 from precedent_indexer.api.nearest import Near, find_nearest
 from precedent_indexer.domain.index_state import ModelInfo, Vector
 from precedent_indexer.domain.ports import Log, VectorStore
-from precedent_indexer.embedding.scheduler import VectorCache
+from precedent_indexer.embedding.cache import VectorCache
 from precedent_indexer.errors import QuestionFailed
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.runtime.threads import Workers

@@ -6,16 +6,15 @@ own, and those that come while one is computed are computed together next.
 """
 
 import asyncio
-import hashlib
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from precedent_indexer.domain.index_state import ModelInfo, Vector
 from precedent_indexer.domain.ports import Embedder
+from precedent_indexer.embedding.cache import VectorCache
 from precedent_indexer.embedding.model_files import DIMENSIONS, NAME
 from precedent_indexer.errors import QuestionFailed
 from precedent_indexer.observability.metrics import Metrics, discard_metrics
@@ -31,62 +30,6 @@ _TOGETHER: Final = 16
 """Questions that are computed together at most."""
 _PATIENCE_S: Final = 0.25
 """Seconds that events wait for questions at most, slice by slice: questions come first, events come nevertheless."""
-
-
-@dataclass(slots=True)
-class CacheStats:
-    """How often a text was known already."""
-
-    hits: int = 0
-    misses: int = 0
-
-
-class VectorCache:
-    """The vectors of the texts used last, by a digest of the text and the model's fingerprint."""
-
-    def __init__(self, entries: int, fingerprint: str, metrics: Metrics | None = None) -> None:
-        self._metrics = metrics or discard_metrics()
-        self._entries = entries
-        self._salt = fingerprint.encode()
-        self._vectors: OrderedDict[bytes, Vector] = OrderedDict()
-        self.stats = CacheStats()
-
-    def __len__(self) -> int:
-        return len(self._vectors)
-
-    def __contains__(self, text: str) -> bool:
-        return self._key(text) in self._vectors
-
-    def get(self, text: str) -> Vector | None:
-        """The vector of `text`, if it is known."""
-        key = self._key(text)
-        vector = self._vectors.get(key)
-        if vector is None:
-            self.stats.misses += 1
-            self._metrics.cache_misses.inc()
-            return None
-        self.stats.hits += 1
-        self._metrics.cache_hits.inc()
-        self._vectors.move_to_end(key)
-        return vector
-
-    def put(self, text: str, vector: Vector) -> None:
-        """Remember a vector; the one used longest ago is forgotten where there are too many."""
-        self._vectors[self._key(text)] = vector
-        while len(self._vectors) > self._entries:
-            self._vectors.popitem(last=False)
-
-    def forget(self, texts: Iterable[str]) -> None:
-        """No vector of these texts stays: they were deleted."""
-        for text in texts:
-            self._vectors.pop(self._key(text), None)
-
-    def clear(self) -> None:
-        """No vector stays."""
-        self._vectors.clear()
-
-    def _key(self, text: str) -> bytes:
-        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._salt[:64], digest_size=16).digest()
 
 
 class Embedding:

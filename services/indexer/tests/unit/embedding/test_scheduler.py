@@ -11,7 +11,8 @@ from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.workers import InlineWorkers
 from precedent_indexer.domain.index_state import Vectors
 from precedent_indexer.embedding import scheduler as module
-from precedent_indexer.embedding.scheduler import Embedding, VectorCache
+from precedent_indexer.embedding.cache import VectorCache
+from precedent_indexer.embedding.scheduler import Embedding
 from precedent_indexer.runtime.priority import QueryPriority
 
 
