@@ -14,7 +14,7 @@ from fakes.indexer import FakeIndexer, InnocentBlamedError
 from fakes.log import FakeLog
 from fakes.log_model import KILLER, POISON
 from precedent_indexer.ingest import pipeline, poison, supervisor
-from precedent_indexer.ingest.crash_journal import ENDED_TWICE
+from precedent_indexer.ingest.suspects import ENDED_TWICE
 from precedent_schemas.events import Deletion
 
 IDS = ("a", "b", "c", "seq-2", "seq-4")

@@ -22,7 +22,6 @@ from precedent_indexer.errors import BusUnavailable, ModelUnavailable
 from precedent_indexer.index.deleted_text import DeletedTextMarker
 from precedent_indexer.index.deletion_results import DeletionResults
 from precedent_indexer.index.vector_file import VectorFile
-from precedent_indexer.ingest.crash_journal import ENDED_TWICE
 from precedent_indexer.ingest.deletion import Deleter
 from precedent_indexer.ingest.poison import PoisonIsolation
 from precedent_indexer.observability.metrics import Metrics, discard_metrics
@@ -127,10 +126,6 @@ class Applier:
             return decode(message)
         except Exception as error:  # noqa: BLE001 -- whatever it is, it is about this message alone
             return Refusal(DeadReason.UNPROCESSABLE, f"the indexer cannot read this message: {type(error).__name__}")
-
-    def refuse(self, message: LogMessage) -> Prepared:
-        """A message that must not be touched again, since it ends the process."""
-        return Prepared([message], (), {}, {message.seq: Refusal(DeadReason.UNPROCESSABLE, ENDED_TWICE)})
 
     async def probe(self) -> None:
         """Make sure that the model and the store work, before anybody is blamed for what they do.

@@ -19,8 +19,6 @@ from precedent_indexer.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-ENDED_TWICE: Final = "the process ended twice while this message was in hand"
-"""Detail of the dead letter of a guilty message."""
 _GUILTY: Final = 2
 
 

@@ -12,10 +12,11 @@ when the process ended without a word is handled one message at a time, with not
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -27,8 +28,10 @@ from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.acks import PendingAcks
 from precedent_indexer.ingest.applier import Applier, Prepared
 from precedent_indexer.ingest.crash_journal import CrashJournal
+from precedent_indexer.ingest.suspects import SuspectIsolation
 from precedent_indexer.observability import tracing
 from precedent_indexer.observability.metrics import Metrics
+from precedent_indexer.runtime.tasks import cancel_all, run_together
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +112,7 @@ class Pipeline:
         self._steps: asyncio.Queue[_Step | None] = asyncio.Queue(_AHEAD)
         self._preparing: set[asyncio.Future[Prepared]] = set()
         self._taken = context.progress.indexed_seq
-        self._is_probed = False
+        self._suspects = SuspectIsolation(self._journal, context.applier)
         self._saved_seq = -1
         self._saved_at = self._checked_at = time.monotonic()
 
@@ -126,14 +129,14 @@ class Pipeline:
         """
         try:
             await self._with.pending_acks.settle()
-            await _together(self._take_all(to_the_end=to_the_end), self._commit_all())
+            await run_together(self._take_all(to_the_end=to_the_end), self._commit_all())
             await self._save(force=True)
         except (Fault, ConsumerGone, StartRefused, asyncio.CancelledError):
             # None of these is the doing of what is in hand.
             self._journal.clear()
             raise
         finally:
-            await _cancelled(self._preparing)
+            await cancel_all(self._preparing)
         self._journal.clear()
 
     # -- taking and preparing ---------------------------------------------------------------------------------
@@ -224,17 +227,9 @@ class Pipeline:
     async def _handle_alone(self, message: LogMessage) -> None:
         """Nothing runs beside a message that may have ended the process: if it ends again, it is known why."""
         await self._steps.join()
-        if not self._is_probed:
-            # What is slow or fails the first time must not count as the message's doing.
-            await self._with.applier.probe()
-            self._is_probed = True
         spans = tracing.Batch([message])
         prepared: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
-        if self._journal.is_guilty(message.seq):
-            prepared.set_result(self._with.applier.refuse(message))
-        else:
-            self._journal.take_alone(message.seq)
-            prepared.set_result(await self._prepared([message], spans))
+        prepared.set_result(await self._suspects.prepare(message, partial(self._prepared, spans=spans)))
         self._taken = message.seq
         await self._steps.put(_Step(prepared, self._taken, spans))
         await self._steps.join()
@@ -313,20 +308,3 @@ class Pipeline:
         ):
             await self._with.checkpoint.save_watermark(seq)
             self._saved_seq, self._saved_at = seq, time.monotonic()
-
-
-async def _together(*parts: Coroutine[None, None, None]) -> None:
-    """Run all; the first failure ends the others and is raised."""
-    tasks = [asyncio.create_task(part) for part in parts]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        await _cancelled(tasks)
-
-
-async def _cancelled(futures: Iterable[asyncio.Future[Any]]) -> None:
-    """None of them runs any more."""
-    some = list(futures)
-    for one in some:
-        one.cancel()
-    await asyncio.gather(*some, return_exceptions=True)

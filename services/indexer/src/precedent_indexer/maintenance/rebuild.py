@@ -22,6 +22,7 @@ from precedent_indexer.index.log_match import with_watermark
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.applier import Applier
 from precedent_indexer.ingest.crash_journal import CrashJournal
+from precedent_indexer.ingest.suspects import SuspectIsolation
 from precedent_indexer.maintenance.recall_check import overlap_at_10
 from precedent_indexer.maintenance.retention import expire
 from precedent_indexer.maintenance.service import IndexService
@@ -45,16 +46,15 @@ class _Filling:
     """A generation on its way, up to `done`.
 
     Attributes:
-        is_probed: its model and its store have shown in this life that they work.
         holds: the write corridor is held for it.
     """
 
     index: Generation
     applier: Applier
     journal: CrashJournal
+    suspects: SuspectIsolation
     done: int
     saved_at: float
-    is_probed: bool = False
     holds: bool = False
 
 
@@ -93,10 +93,12 @@ class Rebuilder:
         old = self._service.index
         log.info("rebuild_begun", reason=reason, generation=old.path.name)
         index = await self._begin(old)
+        applier, journal = self._service.filler(index), CrashJournal(index.path / CRASH_JOURNAL)
         filling = _Filling(
             index=index,
-            applier=self._service.filler(index),
-            journal=CrashJournal(index.path / CRASH_JOURNAL),
+            applier=applier,
+            journal=journal,
+            suspects=SuspectIsolation(journal, applier),
             done=index.identity.watermark,
             saved_at=time.monotonic(),
         )
@@ -192,15 +194,8 @@ class Rebuilder:
 
     async def _apply_alone(self, filling: _Filling, message: LogMessage) -> None:
         """A message that was in hand when the process ended without a word may be what ended it."""
-        if not filling.is_probed:
-            # What ends the process whatever it is given must not count as the message's doing.
-            await filling.applier.probe()
-            filling.is_probed = True
-        if filling.journal.is_guilty(message.seq):
-            self._note(await filling.applier.commit(filling.applier.refuse(message)))
-        else:
-            filling.journal.take_alone(message.seq)
-            self._note(await filling.applier.apply([message]))
+        prepared = await filling.suspects.prepare(message, filling.applier.prepare)
+        self._note(await filling.applier.commit(prepared))
         filling.journal.done(message.seq)
 
     def _note(self, refusals: dict[int, Refusal]) -> None:

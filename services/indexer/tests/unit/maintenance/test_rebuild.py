@@ -18,7 +18,8 @@ from precedent_indexer.domain.messages import Refusal
 from precedent_indexer.errors import BusUnavailable, JobFailed, ModelUnavailable, StoreUnavailable
 from precedent_indexer.index.layout import CRASH_JOURNAL
 from precedent_indexer.index.log_match import with_watermark
-from precedent_indexer.ingest.crash_journal import ENDED_TWICE, CrashJournal
+from precedent_indexer.ingest.crash_journal import CrashJournal
+from precedent_indexer.ingest.suspects import ENDED_TWICE
 from precedent_indexer.maintenance import rebuild as rebuilding
 from precedent_schemas.events import Deletion
 from precedent_schemas.failures import DeadReason
