@@ -138,7 +138,7 @@ async def _run(bus: Bus, active: ActiveIndex) -> int:
         if bus.closed.done():
             log.error("nats_closed", remedy="the connection was closed for good; the supervisor should start us again")
 
-    ended = await run(active, bus, beside=(), watched=(), ends=(told, bus.closed), drain=endpoint.drain, on_end=report)
+    ended = await run(active, endpoint, beside=(), watched=(), ends=(told, bus.closed), on_end=report)
     stalled = isinstance(ended.failure, Stalled)
     if ended.is_soft and not stalled:
         # A thread that hangs would be waited for without end.

@@ -8,6 +8,7 @@ from precedent_indexer import __version__
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.deliveries import INDEX_UUID_KEY, LOG_KEY
 from precedent_indexer.adapters.nats.provision.streams import log_name
+from precedent_indexer.adapters.nats.service import NatsService
 from precedent_indexer.api.server import QueryServer
 from precedent_indexer.domain.index_state import Identity
 from precedent_indexer.domain.messages import Packet, Tally
@@ -24,6 +25,7 @@ class ServiceEndpoint:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
+        self._service = NatsService(bus)
         self.query_server: QueryServer | None = None
         """The query server in use; None before there is an index."""
 
@@ -34,7 +36,7 @@ class ServiceEndpoint:
         """
         before, self.query_server = self.query_server, query_server
         if before is None:
-            await self._bus.serve(
+            await self._service.serve(
                 catalogue.ENDPOINTS,
                 self._take,
                 SERVICE_DESCRIPTION,
@@ -42,6 +44,10 @@ class ServiceEndpoint:
             )
             log.info("serving", version=__version__, index=index.uuid, **details)
         return before
+
+    async def stop_taking(self) -> None:
+        """Take no more questions; accepted ones are still answered."""
+        await self._service.stop_taking()
 
     async def drain(self) -> None:
         """Wait until every question taken is answered."""

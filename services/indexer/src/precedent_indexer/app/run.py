@@ -1,7 +1,7 @@
 """One run of an indexer, the same for both modes: index and answer until told to stop, then stop softly."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import structlog
 
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.app.active_index import ActiveIndex
+from precedent_indexer.app.endpoint import ServiceEndpoint
 from precedent_indexer.errors import FAILED, REFUSED
 from precedent_indexer.runtime.shutdown import SOFT_STOP_S, within
 
@@ -32,23 +33,21 @@ class Ended:
 
 async def run(
     active: ActiveIndex,
-    bus: Bus,
+    endpoint: ServiceEndpoint,
     *,
     beside: Iterable[Coroutine[Any, Any, None]],
     watched: Iterable[asyncio.Task[None]],
     ends: Iterable[asyncio.Future[Any]],
-    drain: Callable[[], Awaitable[object]],
     on_end: Callable[[BaseException | None], None],
 ) -> Ended:
     """Follow the log and answer questions until a task fails or one of `ends` is done; then stop softly.
 
     Args:
         active: the index that is served.
-        bus: takes no more questions once the stop begins.
+        endpoint: the NATS service; at the stop it takes no more questions and answers the accepted ones.
         beside: background work of the mode, cancelled at the stop.
         watched: tasks of the caller whose failure ends the run too.
         ends: what ends the run without a failure: a signal, a closed connection.
-        drain: waits until every accepted question has its answer.
         on_end: called with the failure, if any, before the stop begins.
     """
     ingesting = asyncio.create_task(active.follow())
@@ -66,10 +65,10 @@ async def run(
     active.stop()
     is_soft = await within(
         SOFT_STOP_S,
-        bus.stop_taking,
+        endpoint.stop_taking,
         active.jobs.stop,
         lambda: asyncio.wait({ingesting, *working}),
-        drain,
+        endpoint.drain,
         active.feed.stop,
     )
     if not is_soft:

@@ -3,7 +3,8 @@
 import socket
 from dataclasses import dataclass
 
-from precedent_indexer.adapters.nats.bus import HOST_KEY, Bus
+from precedent_indexer.adapters.nats.bus import Bus
+from precedent_indexer.adapters.nats.service import HOST_KEY
 from precedent_indexer.cli.client import AnsweredWithError, Client, NobodyAnswers
 from precedent_indexer.errors import FAILED, CommandDenied, NotPermitted, StartRefused
 from precedent_indexer.settings import Settings, without_secrets

@@ -108,7 +108,7 @@ class Replica:
         watching.cancel()
         if not following.done():
             following.cancel()
-            await within(SOFT_STOP_S, bus.stop_taking, self._service_endpoint.drain)
+            await within(SOFT_STOP_S, self._service_endpoint.stop_taking, self._service_endpoint.drain)
             log.info("stopped")
             return exit_code(bus)
         keeping = asyncio.create_task(lease.keep())

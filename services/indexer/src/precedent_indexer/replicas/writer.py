@@ -104,11 +104,10 @@ class Writer:
         try:
             ended = await run(
                 active,
-                dependencies.bus,
+                service_endpoint,
                 beside=(self._repair(active).run(),),
                 watched=(keeping,),
                 ends=told,
-                drain=service_endpoint.drain,
                 on_end=_report,
             )
         finally:

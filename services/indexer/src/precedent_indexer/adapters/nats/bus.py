@@ -1,50 +1,38 @@
-"""The door to NATS: one connection, its requests, subscriptions and service, in the indexer's own words.
+"""One connection to NATS: requests, subscriptions, and publishes to streams.
 
-Everything above works with `Packet`s and dictionaries of the JetStream API, so that a trap of the client library
-has one place to be met in.
+The rest of the indexer works with `Packet`s and dictionaries of the JetStream API, so that the traps of the client
+library are dealt with in this package alone.
 """
 
 import asyncio
 import contextlib
 import json
-import os
 import secrets
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import nats.errors
-import nats.micro
 import structlog
 from nats.aio.msg import Msg
-from nats.micro.request import Request
-from nats.micro.service import EndpointStats, ServiceConfig
 
-from precedent_indexer import __version__
 from precedent_indexer.adapters.nats.client import TolerantClient
 from precedent_indexer.adapters.nats.connect import Admission, cannot_be_heard
 from precedent_indexer.adapters.nats.denials import Denials
 from precedent_indexer.adapters.nats.publishing import AwaitedAck, api_prefix, refusal
-from precedent_indexer.domain.messages import Packet, Tally
+from precedent_indexer.domain.messages import Packet
 from precedent_indexer.errors import BusUnavailable, NotPermitted
 from precedent_indexer.settings import Settings
-from precedent_schemas.catalogue import Endpoint
-from precedent_schemas.subjects import QUEUE_GROUP, SERVICE
 
 log = structlog.get_logger(__name__)
 
 API_TIMEOUT_S: Final = 5.0
 """Seconds that one request to JetStream may take."""
-HOST_KEY: Final = "host"
-"""Key of the service's metadata that names the host, which is the pod or the container, that an instance runs on."""
 _CLOSE_TIMEOUT_S: Final = 2.0
 _NOBODY_LISTENS: Final = "503"
-_DISCOVERY: Final = ("PING", "INFO", "STATS")
 
 
 PacketHandler = Callable[[Packet], Awaitable[None]]
-QuestionHandler = Callable[[Endpoint, Packet, Tally], Awaitable[None]]
 
 
 class Bus:
@@ -53,13 +41,11 @@ class Bus:
     def __init__(self, settings: Settings) -> None:
         self.instance = secrets.token_hex(8)
         """Names this process to others on the bus."""
-        self._client = TolerantClient()
-        self._admission = Admission(self._client, settings)
+        self.client = TolerantClient()
+        self._admission = Admission(self.client, settings)
         self._given_domain = settings.precedent_jetstream_domain
         self._api_prefix = api_prefix(self._given_domain)
-        self._denials = Denials(settings.nats_inbox_prefix)
-        self._service: nats.micro.service.Service | None = None
-        self._tallies: dict[str, Tally] = {}
+        self.denials = Denials(settings.nats_inbox_prefix)
         self._connected = False
         self._closing = False
         self._leaving: asyncio.Future[None] | None = None
@@ -96,7 +82,7 @@ class Bus:
         return bus
 
     async def _on_error(self, error: Exception) -> None:
-        if self._denials.take(error):
+        if self.denials.take(error):
             return
         if not self._closing:
             # Only the library's own words: others may quote a message.
@@ -107,7 +93,7 @@ class Bus:
             self._closing = True
             log.error("nats_refused", detail=str(self._admission.failure(error)))
             # From a task of its own: this one is the library's, which a close cancels.
-            self._leaving = asyncio.ensure_future(self._client.close())
+            self._leaving = asyncio.ensure_future(self.client.close())
 
     async def _on_disconnect(self) -> None:
         if not self._closing:
@@ -131,16 +117,16 @@ class Bus:
     @property
     def max_payload(self) -> int:
         """Bytes of headers and payload that the server takes in one message."""
-        return self._client.max_payload
+        return self.client.max_payload
 
     def new_inbox(self) -> str:
         """A fresh reply subject."""
-        return self._client.new_inbox()
+        return self.client.new_inbox()
 
     @property
     def domain(self) -> str | None:
         """JetStream domain of our streams: empty for none, None where it is not known."""
-        return self._client.domain_here if self._given_domain is None else self._given_domain
+        return self.client.domain_here if self._given_domain is None else self._given_domain
 
     def api_subject(self, verb: str) -> str:
         """Subject of a request to JetStream, such as `STREAM.INFO.<name>`, in the domain of our streams."""
@@ -155,7 +141,7 @@ class Bus:
             BusUnavailable: the connection is closed, or its buffer is full.
         """
         try:
-            await self._client.publish(subject, data, reply=reply, headers=headers)
+            await self.client.publish(subject, data, reply=reply, headers=headers)
         except nats.errors.Error as error:
             raise BusUnavailable(f"cannot send on {subject}: {type(error).__name__}") from error
 
@@ -174,11 +160,11 @@ class Bus:
             NotPermitted: we may not ask there.
         """
         try:
-            asking = self._client.request(subject, data, timeout=timeout_s, headers=headers)
-            answer = await self._denials.unless_denied(subject, asking)
+            asking = self.client.request(subject, data, timeout=timeout_s, headers=headers)
+            answer = await self.denials.unless_denied(subject, asking)
         except (TimeoutError, nats.errors.Error) as error:
             raise BusUnavailable(f"no answer on {subject}: {type(error).__name__}") from error
-        return _packet(answer)
+        return packet_of(answer)
 
     async def request_raw(self, subject: str, data: bytes) -> Packet:
         """As `request`, for answers that are somebody's messages: their headers mean nothing to the connection.
@@ -207,7 +193,7 @@ class Bus:
                 return answers.packets
 
             try:
-                return await self._denials.unless_denied(subject, ask())
+                return await self.denials.unless_denied(subject, ask())
             except TimeoutError as error:
                 raise BusUnavailable(f"no answer on {subject}: timeout") from error
 
@@ -266,7 +252,7 @@ class Bus:
                     await wanted.refused_or(answers.complete)
 
             with contextlib.suppress(TimeoutError):
-                await self._denials.unless_denied(subject, ask())
+                await self.denials.unless_denied(subject, ask())
         ack = wanted.result()
         return ack.seq, ack.duplicate
 
@@ -278,22 +264,22 @@ class Bus:
         """
 
         async def hand_over(message: Msg) -> None:
-            await handler(_packet(message))
+            await handler(packet_of(message))
 
-        self._denials.forget(subject)
-        subscription = await self._client.subscribe(subject, cb=hand_over)
-        await self._settle()
-        self._denials.check_heard(subject)
+        self.denials.forget(subject)
+        subscription = await self.client.subscribe(subject, cb=hand_over)
+        await self.settle()
+        self.denials.check_heard(subject)
 
         async def unsubscribe() -> None:
-            if not self._client.is_closed:
+            if not self.client.is_closed:
                 await subscription.unsubscribe()
 
         return unsubscribe
 
-    async def _settle(self) -> None:
+    async def settle(self) -> None:
         """Return when the server has taken in what was sent before, and has complained of it where it does."""
-        await self._client.flush()
+        await self.client.flush()
 
     async def ping_services(self, name: str, wait_s: float) -> list[dict[str, Any]]:
         """The PING replies of service `name` that come within `wait_s` seconds; where nobody listens, none at once."""
@@ -317,64 +303,22 @@ class Bus:
         await self.publish(subject, reply=inbox)
         try:
             # Nobody may be taken for absent only because we may not ask.
-            await self._denials.unless_denied(subject, wait())
+            await self.denials.unless_denied(subject, wait())
         finally:
             await unsubscribe()
         return answers
 
-    async def serve(
-        self, endpoints: tuple[Endpoint, ...], handler: QuestionHandler, description: str, metadata: dict[str, str]
-    ) -> None:
-        """Answer questions: `handler` gets each at once and answers through `reply`, in its own time.
-
-        Raises:
-            NotPermitted: we may not listen for questions.
-        """
-        config = ServiceConfig(
-            name=SERVICE,
-            version=__version__,
-            description=description,
-            metadata={"pid": str(os.getpid()), HOST_KEY: socket.gethostname(), **metadata},
-            queue_group=QUEUE_GROUP,
-            stats_handler=self._fill_in,
-        )
-        self._service = await nats.micro.add_service(self._client, config)
-        for endpoint in endpoints:
-            tally = self._tallies.setdefault(endpoint.name, Tally())
-            await self._service.add_endpoint(
-                name=endpoint.name,
-                subject=endpoint.subject,
-                handler=_handing_over(endpoint, handler, tally),
-                metadata=endpoint.metadata(),
-            )
-        await self._settle()
-        self._denials.check_heard(*(f"$SRV.{verb}" for verb in _DISCOVERY), *(one.subject for one in endpoints))
-        self._denials.aloud = True
-
-    async def stop_taking(self) -> None:
-        """Take no more questions; those in hand can still be answered."""
-        if self._service is not None and not self._client.is_closed:
-            await self._service.stop()
-            self._service = None
-            await self._client.flush()
-
-    def _fill_in(self, stats: EndpointStats) -> None:
-        tally = self._tallies[stats.name]
-        stats.num_errors, stats.last_error = tally.errors, tally.last_error
-        stats.processing_time = tally.processing_ns
-        stats.average_processing_time = tally.processing_ns // max(stats.num_requests, 1)
-
     async def reply(self, packet: Packet, data: bytes, headers: dict[str, str] | None = None) -> None:
         """Answer a question; silent where nobody waits."""
-        if packet.reply and not self._client.is_closed:
-            await self._client.publish(packet.reply, data, headers=headers)
+        if packet.reply and not self.client.is_closed:
+            await self.client.publish(packet.reply, data, headers=headers)
 
     async def close(self) -> None:
         """Send what is buffered and leave, within a few seconds, also a server that goes away at the same time."""
         self._closing = True
-        if self._client.is_connected and not await _in_good_order(self._client.flush()):
+        if self.client.is_connected and not await _in_good_order(self.client.flush()):
             log.warning("nats_flush_failed")
-        await _in_good_order(self._client.close())
+        await _in_good_order(self.client.close())
 
 
 @dataclass(slots=True)
@@ -400,17 +344,6 @@ async def _ignore(_packet: Packet) -> None:
     """For a subscription that is only tried."""
 
 
-def _packet(message: Msg) -> Packet:
+def packet_of(message: Msg) -> Packet:
+    """A message of the client library as a `Packet`."""
     return Packet(message.subject, message.reply, message.data, message.headers or {})
-
-
-def _handing_over(endpoint: Endpoint, handler: QuestionHandler, tally: Tally) -> Callable[[Request], Awaitable[None]]:
-    async def hand_over(request: Request) -> None:
-        # The request keeps its message, and with it the reply subject, to itself.
-        packet = _packet(request._msg)  # noqa: SLF001
-        # Where no answer is wanted, nobody asks: the acknowledgement of somebody's publish, for one, that the server
-        # sends wherever a publisher says, also where that publisher may not send anything.
-        if packet.reply:
-            await handler(endpoint, packet, tally)
-
-    return hand_over

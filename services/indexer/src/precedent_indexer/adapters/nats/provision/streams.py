@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import structlog
 
-from precedent_indexer.adapters.nats.bus import HOST_KEY, Bus
+from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.deliveries import LOG_KEY
+from precedent_indexer.adapters.nats.service import HOST_KEY
 from precedent_indexer.errors import (
     LEADERLESS,
     BusUnavailable,
