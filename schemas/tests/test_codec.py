@@ -1,5 +1,6 @@
 """Bytes to messages: what is refused, why, and in which words."""
 
+import gzip
 import json
 import sys
 
@@ -34,9 +35,13 @@ MALFORMED = {
     "string": (b'"text"', "not a JSON object"),
     "number": (b"1", "not a JSON object"),
     "null": (b"null", "not a JSON object"),
-    "byte order mark": (b"\xef\xbb\xbf{" + TEXT + b"}", "not JSON"),
-    "UTF-16": ('{"text":"a"}'.encode("utf-16"), "not UTF-8"),
-    "UTF-16 without mark": ('{"text":"a"}'.encode("utf-16-le"), "not JSON"),
+    "byte order mark": (b"\xef\xbb\xbf{" + TEXT + b"}", "byte order mark (BOM); send UTF-8"),
+    "UTF-16": ('{"text":"a"}'.encode("utf-16"), "seems to be UTF-16; send UTF-8"),
+    "UTF-16, big end first": (b"\xfe\xff" + '{"text":"a"}'.encode("utf-16-be"), "seems to be UTF-16"),
+    "UTF-16 without mark": ('{"text":"a"}'.encode("utf-16-le"), "seems to be UTF-16"),
+    "UTF-16 without mark, big end first": ('{"text":"a"}'.encode("utf-16-be"), "seems to be UTF-16"),
+    "gzip": (gzip.compress(b"{" + TEXT + b"}"), "compressed with gzip; send the JSON itself"),
+    "zstd": (bytes.fromhex("28b52ffd0458"), "compressed with zstd"),
     "Latin-1": (b'{"text":"M\xfcller"}', "not UTF-8: byte 10 is 0xfc"),
     "overlong UTF-8": (b'{"text":"\xc0\xaf"}', "not UTF-8"),
     "surrogate in UTF-8": (b'{"text":"\xed\xa0\x80"}', "not UTF-8"),

@@ -19,6 +19,16 @@ from precedent_schemas.limits import MAX_JSON_DEPTH, MAX_LOG_MESSAGE_BYTES
 Model = TypeVar("Model", bound=BaseModel)
 
 _SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_COMPRESSED: Final = "send the JSON itself, not compressed"
+_UTF16: Final = "not UTF-8: it seems to be UTF-16; send UTF-8"
+_OTHER_FORMS: Final = {
+    b"\x1f\x8b": f"not JSON: compressed with gzip; {_COMPRESSED}",
+    b"\x28\xb5\x2f\xfd": f"not JSON: compressed with zstd; {_COMPRESSED}",
+    b"\xef\xbb\xbf": "not JSON: begins with a byte order mark (BOM); send UTF-8 without one",
+    b"\xff\xfe": _UTF16,
+    b"\xfe\xff": _UTF16,
+}
+"""How other forms begin, and what is said of each."""
 _SHOWN_CHARS: Final = 40
 _MAX_PROBLEMS: Final = 20
 
@@ -86,6 +96,9 @@ def decode_object(data: bytes) -> dict[str, Any]:
     Raises:
         DecodeError: `malformed`, with what was found.
     """
+    other = _other_form(data)
+    if other is not None:
+        raise _malformed(other)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -123,6 +136,15 @@ def encode_log_message(message: BaseModel) -> bytes:
 def dump(value: object) -> bytes:
     """Compact JSON in UTF-8."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _other_form(data: bytes) -> str | None:
+    """What the bytes are where their beginning tells, and what to send instead; None where it tells nothing."""
+    for begin, problem in _OTHER_FORMS.items():
+        if data.startswith(begin):
+            return problem
+    # JSON begins with a character of ASCII, which is one zero byte and one other in UTF-16.
+    return _UTF16 if data[:1] == b"\0" or data[1:2] == b"\0" else None
 
 
 def _malformed(message: str) -> DecodeError:
