@@ -15,6 +15,7 @@ from precedent_schemas.subjects import stream_of
 
 _NOBODY_LISTENS: Final = "503"
 _MOST_NAMED: Final = 4
+_OFF: Final = "the server has no JetStream: start it with `nats-server --jetstream`, or connect to one that has it"
 
 
 class Acknowledgements:
@@ -42,7 +43,7 @@ class Acknowledgements:
         """Send once, and wait so many `seconds` for the stream that the subject belongs to.
 
         Raises:
-            Fault: other streams alone have answered.
+            Fault: other streams alone have answered; or the server has no JetStream, and none lies behind it.
             TimeoutError: nobody has.
             Exception: the library's own, where the stream refuses it, or cannot be reached.
         """
@@ -59,6 +60,10 @@ class Acknowledgements:
             if not others:
                 raise
             raise Fault(FaultKind.NO_ANSWER, self._only(stream_of(subject), others)) from None
+        except js_errors.NoStreamResponseError as error:
+            if self._client._server_info.get("jetstream"):  # noqa: SLF001 -- as above
+                raise
+            raise Fault(FaultKind.NO_RESPONDERS, _OFF) from error
         finally:
             del self._waiting[reply]
         return Ack(ack.seq, ack.duplicate)

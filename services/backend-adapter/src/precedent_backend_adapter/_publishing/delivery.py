@@ -23,13 +23,17 @@ _REASONS: Final = {
 }
 _REMEDIES: Final = {
     FaultKind.NOT_SENT: "republish(error.pending) when the server is back",
-    FaultKind.NO_RESPONDERS: "is JetStream on, and has `precedent-indexer init` or `serve` created the stream?",
+    FaultKind.NO_RESPONDERS: "has `precedent-indexer init` or `serve` created the stream?",
     FaultKind.BUSY: "republish(error.pending) when the server has recovered",
     FaultKind.CLOSED: "open a new client, then republish(error.pending)",
     FaultKind.LOG_FULL: "make room: raise the stream's limits or free its disk, then republish(error.pending)",
     FaultKind.NOT_PERMITTED: "use credentials of a role that may publish there, or permit it on the server",
     FaultKind.TOO_LARGE: "shorten the text or the attributes",
 }
+
+
+class _TooLateError(Fault):
+    """The deadline was over when the attempt began."""
 
 
 async def deliver(transport: Transport, publication: Publication, timeouts: Timeouts, backoff: Backoff) -> Receipt:
@@ -45,6 +49,10 @@ async def deliver(transport: Transport, publication: Publication, timeouts: Time
     for pause in pauses(backoff):
         try:
             return await _attempt(transport, publication, deadline, timeouts.publish_attempt)
+        except _TooLateError as fault:
+            # What the attempts before it met says more.
+            faults = faults or [fault]
+            break
         except Fault as fault:
             faults.append(fault)
             if not fault.kind.worth_retrying:
@@ -65,7 +73,7 @@ async def _attempt(transport: Transport, publication: Publication, deadline: flo
         raise Fault(FaultKind.NOT_SENT, "there was no connection to NATS until the deadline") from error
     left = deadline - asyncio.get_running_loop().time()
     if left <= 0:
-        raise Fault(FaultKind.NOT_SENT, "the deadline was over before it could be sent")
+        raise _TooLateError(FaultKind.NOT_SENT, "the deadline was over before it could be sent")
     ack = await transport.publish(
         publication.subject, publication.payload, publication.headers, seconds=min(longest, left)
     )
