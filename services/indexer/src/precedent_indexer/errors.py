@@ -11,9 +11,9 @@ IndexerError
 │   │   └── DeadLettersRefused  the dead-letter stream takes no message
 │   ├── StoreUnavailable  Chroma fails
 │   └── ModelUnavailable  the model runtime fails on a text that it must be able to embed
-├── Stalled               the write corridor does not advance, nobody knows why: the process ends
+├── Stalled               ingest does not advance for an unknown reason: the process ends
 ├── LeaseLost             another replica writes the index: the process ends, and starts again beside it
-├── Outrun                somebody else was quicker: what was read is not there any more
+├── Outrun                another process was quicker: what was read no longer exists
 ├── IndexBroken           the index directory cannot be read: it is rebuilt from the log
 ├── ConsumerGone          the durable consumer was deleted: it is created again from the watermark
 ├── CommandFailed         no indexer answers a command, or it refuses: the command ends
@@ -104,7 +104,7 @@ class Fault(IndexerError):
     Its text is for our log: subjects, numbers, kinds of errors, a server's own word; never what an event says.
 
     Attributes:
-        says: what fails, in words that are safe to show to anybody.
+        says: what fails, in words that are safe to show to any client.
     """
 
     says = "something that the indexer depends on fails"
@@ -157,7 +157,7 @@ class ModelUnavailable(Fault):
 
 
 class Stalled(IndexerError):
-    """The write corridor does not advance although messages wait, and beginning it anew did not help."""
+    """Ingest does not advance although messages wait, and a restart of it did not help."""
 
 
 class LeaseLost(IndexerError):
@@ -165,7 +165,7 @@ class LeaseLost(IndexerError):
 
 
 class Outrun(IndexerError):
-    """What was to be replaced is not there any more: somebody else replaced it."""
+    """The value to be replaced no longer exists: another process replaced it."""
 
 
 class IndexBroken(IndexerError):

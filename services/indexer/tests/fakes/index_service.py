@@ -117,7 +117,7 @@ class FakeIndexService:
         self.index = index
         return self.questions.wait
 
-    def shut(self) -> Callable[[], Awaitable[object]]:
+    def refuse_questions(self) -> Callable[[], Awaitable[object]]:
         """Answer nothing."""
         self.events.append("shut")
         return self.questions.wait

@@ -1,4 +1,4 @@
-"""The verbs of the dead letters: what was refused is listed, read, published anew, or forgotten for good."""
+"""The verbs of the dead letters: list, get, replay and drop."""
 
 import base64
 import secrets
@@ -171,7 +171,7 @@ class DeadLetterVerbs:
             )
 
     async def _objection(self, letter: DeadLetter) -> str | None:
-        """Why publishing it anew would take something newer back; None where it would not."""
+        """Why a replay would replace a newer revision; None if it would not."""
         try:
             subject = parse_log_subject(letter.subject)
             body = codec.decode_object(base64.b64decode(letter.data))

@@ -20,7 +20,7 @@ _REPLY_MARGIN_BYTES: Final = 64
 _PATIENCE_S: Final = 30.0
 """Seconds for the index to reach the deletion; behind a long backlog, it is applied later all the same."""
 _TOGETHER: Final = 64
-"""Ids of one part of a deletion. Each message of theirs takes the server some 10 ms to overwrite, and the log waits."""
+"""Ids of one part of a deletion. The server takes some 10 ms to overwrite each of their messages, and ingest waits."""
 _NAMED: Final = 20
 """Most ids of a deletion that its line in the log names."""
 
@@ -43,7 +43,7 @@ class DeletionVerbs:
         left = ids
         try:
             while left:
-                # What is published meanwhile is indexed between two parts. The last may be large: nobody waits for it.
+                # Events published meanwhile are indexed between two parts. No event waits for the last part.
                 part = left[:_TOGETHER] if time.monotonic() < until else left
                 seq = await self._publish(collection, Deletion(ids=part))
                 left = left[len(part) :]

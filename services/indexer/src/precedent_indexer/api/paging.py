@@ -129,7 +129,7 @@ def read_cursor(listing: Sequence[object], cursor: str) -> int:
         seq = int(said.partition(b".")[0])
     except (ValueError, binascii.Error):
         seq = 0
-    # Written anew, so that there is one spelling: neither the decoder nor `int` minds what stands in between.
+    # Encoded again and compared, so that each cursor has one spelling: the decoder and `int` accept several.
     if seq < 1 or write_cursor(listing, seq) != cursor:
         raise QuestionFailed(
             ErrorReason.INVALID_REQUEST,

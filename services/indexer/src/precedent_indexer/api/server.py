@@ -1,4 +1,4 @@
-"""Where questions come in: bounded, decoded, answered by tasks of their own, and never with an exception's text."""
+"""The query server: bounds, decodes and answers each question in a task of its own, never with an exception's text."""
 
 import asyncio
 import contextlib
@@ -40,16 +40,16 @@ _MOST_AWAITING: Final = 4_096
 """Questions that may wait for the index to cover a sequence."""
 _COLLECTION_TOKEN: Final = 3
 _ANSWERED: Final = 200
-"""In the place of an error's code, for who counts."""
+"""The code of an answer in the metrics, in place of an error's code."""
 _COME_FIRST: Final = frozenset({SEARCH.name, RECURRENCE.name, GET.name, LIST.name})
-"""Verbs for which work in the background makes way. Who watches (`stats`) must not slow down what is watched, and
-`delete` and `clear` themselves wait for what they have put into the log."""
+"""Verbs for which background work gives way. Monitoring (`stats`) must not slow down ingest, and `delete` and `clear`
+themselves wait for ingest to apply their deletion."""
 _YIELD_S: Final = 0.25
-"""Seconds that work in the background waits for questions at most: they come first, it comes nevertheless."""
+"""Longest time in seconds that background work waits for questions, so that it still advances under load."""
 
 
 class _HandlerSet:
-    """The verbs of one generation of the index, and how many questions they are answering."""
+    """The handlers of one generation of the index, and the number of questions that they are answering."""
 
     def __init__(self, verbs: Mapping[str, Verb]) -> None:
         self.verbs = verbs
@@ -112,8 +112,8 @@ class QueryServer:
         return self._awaiting
 
     async def take(self, endpoint: Endpoint, packet: Packet, tally: Tally) -> None:
-        """Begin to answer; returns at once, so that a slow question holds up no other."""
-        # Who waits for the index costs nothing but memory, so there may be many of them.
+        """Start to answer; returns at once, so that a slow question delays no other."""
+        # A question that waits for the index costs only memory, so many of them may wait.
         overloaded = self.working >= self._most or self._awaiting >= _MOST_AWAITING
         task = asyncio.create_task(self._answer(endpoint, packet, tally, overloaded=overloaded))
         self._tasks.add(task)
@@ -125,13 +125,13 @@ class QueryServer:
             await asyncio.wait(self._tasks)
 
     def use(self, verbs: Mapping[str, Verb]) -> Callable[[], Awaitable[object]]:
-        """From now on questions are answered by `verbs`; the result waits until the last one by the old verbs is."""
+        """Answer by `verbs` from now on; the result waits until the last question to the old ones is answered."""
         before, self._handlers = self._handlers, _HandlerSet(verbs)
         return before.idle.wait
 
     async def let_questions_pass(self) -> None:
-        """For work in the background, between two of its parts: wait while questions are worked on, a moment long."""
-        # In a thread, as the store does. A deletion that is in hand is none: it waits for this very work.
+        """For background work, between two of its parts: wait while questions are in progress, at most 0.25 s."""
+        # In a thread, as the store does. A deletion in progress does not count as a question: it waits for this work.
         await asyncio.to_thread(QUESTIONS.let_pass, _YIELD_S)
 
     async def _answer(self, endpoint: Endpoint, packet: Packet, tally: Tally, *, overloaded: bool) -> None:

@@ -212,7 +212,7 @@ class ActiveIndex:
             self._can_embed.set()
         return ended
 
-    def shut(self) -> Callable[[], Awaitable[object]]:
+    def refuse_questions(self) -> Callable[[], Awaitable[object]]:
         """Answer every question by `unavailable`, until a generation is taken over."""
 
         async def unavailable(_collection: str, _request: object) -> BaseModel:

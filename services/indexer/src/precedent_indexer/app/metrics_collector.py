@@ -1,4 +1,4 @@
-"""The process looks at itself now and then, so that a scrape finds everything in memory."""
+"""Sets the gauges every few seconds, so that a scrape finds every value in memory."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 _LOOK_EVERY_S: Final = 5.0
 _COUNT_EVERY_S: Final = 60.0
-"""Seconds between two counts of the events: many collections take the store long."""
+"""Seconds between two counts of the events: with many collections a count takes the store long."""
 
 
 class ObservedIndex(IndexService, Protocol):
@@ -33,15 +33,15 @@ class ObservedIndex(IndexService, Protocol):
 
     @property
     def ingest(self) -> Ingest:
-        """Its write corridor."""
+        """Its ingest."""
 
     @property
     def query_server(self) -> QueryServer:
-        """Where its questions come in."""
+        """Its query server."""
 
     @property
     def jobs(self) -> Jobs:
-        """Its long work."""
+        """Its jobs."""
 
     @property
     def progress(self) -> Progress:

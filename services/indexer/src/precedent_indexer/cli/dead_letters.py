@@ -47,7 +47,7 @@ def replay(
     force: Annotated[bool, typer.Option("--force", help="Also where the event has a later revision.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Publish dead letters anew, as once whatever stood against them is gone."""
+    """Publish dead letters again, after the reason for the refusal is gone."""
     _run(lambda client: _replay(client, seqs, force=force, as_json=as_json))
 
 

@@ -32,7 +32,7 @@ _PATIENCE_S: Final = 60.0
 
 
 def rebuild(*, as_json: AsJson = False) -> None:
-    """Build the index anew from the log while the old one answers, and switch to it.
+    """Rebuild the index from the log while the old one answers, then switch to it.
 
     The indexer that runs does it and this command follows; where none runs, it is done here.
     """

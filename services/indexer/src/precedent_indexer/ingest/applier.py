@@ -61,7 +61,7 @@ class Applier:
         deletion_results: DeletionResults | None = None,
         metrics: Metrics | None = None,
     ) -> None:
-        """`vectors` and `residue` lie beside the store; `removals` are told what deletions remove."""
+        """`vectors` and `deleted_text` are files beside the store; `deletion_results` learn what deletions remove."""
         self._metrics = metrics or discard_metrics()
         self._store = store
         self._embedding = embedding

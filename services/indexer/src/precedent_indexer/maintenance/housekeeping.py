@@ -46,7 +46,7 @@ class Housekeeping:
         gaps: LogGaps | None = None,
         settings: SettingsWatch | None = None,
     ) -> None:
-        """`scrub_after_s`: deleted text stays in the files no longer; 0: as long as nobody asks for a rebuild."""
+        """`scrub_after_s`: seconds that deleted text may stay in the files; 0: until a rebuild is ordered."""
         self._service = service
         self._source = source
         self._progress = progress

@@ -1,7 +1,7 @@
 """A rebuild without downtime: a new generation is filled from the log while the old one answers, then takes its place.
 
-It is interrupted without harm: what it has filled is found by the next rebuild. Where it fails, what it has filled is
-removed, and the old generation goes on.
+An interruption does no harm: the next rebuild continues the unfinished generation. If the rebuild fails, the unfinished
+generation is removed, and the old one stays in use.
 """
 
 import asyncio
@@ -33,9 +33,9 @@ from precedent_schemas.jobs import JobReport
 log = structlog.get_logger(__name__)
 
 _TOGETHER: Final = 32
-"""Messages of one part: so much the store writes at once, and questions wait for no more."""
+"""Messages of one part: the most that the store writes at once, so the most that a question waits for."""
 _SMALL: Final = 512
-"""Messages that may be left when the switch begins: the log waits for them."""
+"""Messages that may be left when the switch begins: ingest is paused while they are applied."""
 _SAVE_EVERY_S: Final = 1.0
 _FIRST_BACKOFF_S: Final = 0.2
 _LAST_BACKOFF_S: Final = 10.0
@@ -46,7 +46,7 @@ class _Filling:
     """A generation on its way, up to `done`.
 
     Attributes:
-        holds: the write corridor is held for it.
+        holds: ingest is paused for it.
     """
 
     index: Generation
@@ -125,7 +125,7 @@ class Rebuilder:
 
     async def _begin(self, old: Generation) -> Generation:
         for path in self._generations.unfinished(old.identity):
-            # A kill in the wrong moment may have left it so that whoever opens it is ended.
+            # A kill at the wrong moment may have left files that crash the process that opens them.
             broken = await self._probe(path)
             if broken is not None:
                 log.warning("rebuild_started_over", reason=broken, generation=path.name)
@@ -159,7 +159,7 @@ class Rebuilder:
     async def _read_up_to(self, filling: _Filling, target: int, report: ReportProgress) -> None:
         batch: list[LogMessage] = []
         report("filling", filling.done, target)
-        # What the write corridor has refused up to `target` is there by now.
+        # The dead letters up to `target` are stored by now.
         await self._dead_letters.refresh()
         async for message in self._source.read(filling.done + 1, target):
             batch.append(message)
@@ -180,7 +180,7 @@ class Rebuilder:
         refused = self._dead_letters.refusals()
         wanted = [message for message in batch if message.seq not in refused]
         if any(filling.journal.suspect(message.seq) for message in wanted):
-            # Nothing else is in hand meanwhile: if the process ends again, it is known why, and nobody else is blamed.
+            # No other message is in flight meanwhile: if the process crashes again, this message is the cause.
             async with contextlib.nullcontext() if filling.holds else self._service.held():
                 for message in wanted:
                     await self._apply_alone(filling, message)
@@ -193,7 +193,7 @@ class Rebuilder:
             await self._save(filling)
 
     async def _apply_alone(self, filling: _Filling, message: LogMessage) -> None:
-        """A message that was in hand when the process ended without a word may be what ended it."""
+        """A message that was in flight when the process crashed may be the cause of the crash."""
         prepared = await filling.suspects.prepare(message, filling.applier.prepare)
         self._note(await filling.applier.commit(prepared))
         filling.journal.done(message.seq)
@@ -234,7 +234,7 @@ class Rebuilder:
                     self._generations.finish(filling.index)
                     return self._service.take_over(filling.index)
             except BusUnavailable:
-                # The corridor is let go of meanwhile: it has its own ways to wait for the bus.
+                # Ingest continues meanwhile: it waits for the bus by itself.
                 filling.holds = False
                 await self._fill(filling, report)
 

@@ -31,7 +31,7 @@ class IndexService(Protocol):
     def take_over(self, index: Generation) -> Callable[[], Awaitable[object]]:
         """Replace the generation in use, while ingest is paused; the result waits for questions to the old one."""
 
-    def shut(self) -> Callable[[], Awaitable[object]]:
+    def refuse_questions(self) -> Callable[[], Awaitable[object]]:
         """Answer every question by `unavailable` until `take_over`; the result waits for the questions in progress."""
 
     async def save_watermark(self, seq: int) -> None:

@@ -2,7 +2,7 @@
 
 The log is folded into what the index must hold, then every id of both is compared. Meanwhile the index moves on:
 so whatever looks wrong is looked at once more, some ids at a time, while nothing is taken from the log. Only what is
-wrong then is reported, and mended in the same breath: removed, and applied anew from the log.
+wrong then is reported, and repaired at once: removed, and applied again from the log.
 """
 
 from collections import Counter
@@ -51,7 +51,7 @@ class Refusals(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The index that is looked at, and how its corridor is stopped meanwhile.
+    """The index that is compared, and how ingest is paused meanwhile.
 
     Attributes:
         hold: nothing is taken from the log, nor committed, inside.
@@ -84,7 +84,7 @@ class _Tally:
 
 
 class Verifier:
-    """Compares once; made anew for each job."""
+    """One comparison; each job makes its own."""
 
     def __init__(self, subject: Subject) -> None:
         self._of = subject
@@ -128,7 +128,7 @@ class Verifier:
         )
 
     async def _read(self, target: int, report: Callable[[int], None] = lambda _seq: None) -> None:
-        """Fold the log up to `target` into the ledger."""
+        """Fold the log up to `target` into the expected index."""
         batch: list[LogMessage] = []
         async for message in self._of.source.read(self._read_up_to + 1, target):
             batch.append(message)
@@ -198,7 +198,7 @@ async def reapply(of: Subject, suspects: Sequence[Suspect], seqs: Sequence[int])
         Fault: the log, the store or the model fails; what was begun is applied again from the log.
     """
     covered = of.progress.indexed_seq
-    # Until they are applied anew, the index covers the log up to before them alone: whatever ends this process
+    # Until they are applied again, the index covers the log only up to before them: if this process ends
     # or this job, all that comes behind is then applied again.
     messages = [message for seq in seqs async for message in of.source.read(seq, seq)]
     before = messages[0].seq - 1 if messages else covered

@@ -1,6 +1,6 @@
-"""The index is watched while it is in use: a store that fails again and again is looked at, and opened or begun anew.
+"""The watchdog of the store in use: if the store fails repeatedly, it is probed, then reopened or rebuilt.
 
-One whose directory is not there any more is begun anew in another.
+If the directory of the generation is gone, another generation begins.
 """
 
 import asyncio
@@ -78,7 +78,7 @@ class StoreWatchdog:
 
     async def _repair(self, old: Generation) -> None:
         log_state = await self._source.state()
-        idle = self._service.shut()
+        idle = self._service.refuse_questions()
         self._shut = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):

@@ -21,7 +21,7 @@ class _Libraries(logging.Handler):
     """What the libraries find wrong, by name and kind: their messages and tracebacks may hold what callers sent."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One line of ours for one of theirs."""
+        """One line of our log for one line of a library."""
         kind = record.exc_info[0] if record.exc_info else None
         structlog.get_logger().error("library_failed", library=record.name, error=kind.__name__ if kind else None)
 

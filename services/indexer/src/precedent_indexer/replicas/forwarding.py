@@ -1,4 +1,4 @@
-"""Questions that only the replica that writes can answer, handed on to it by those that do not."""
+"""Forwards questions that only the writer can answer."""
 
 from collections.abc import Callable
 from typing import Any, Final, Protocol
@@ -27,12 +27,12 @@ class Client(Protocol):
         """Send and wait for the answer.
 
         Raises:
-            BusUnavailable: nobody answered in time, or nobody listens.
+            BusUnavailable: there was no answer in time, or there is no subscriber.
         """
 
 
 def writers_subject(token: int) -> str:
-    """What the replica with this token listens on; an earlier writer that does not know yet hears nothing."""
+    """The subject of the writer with this token; an earlier writer, with a lower token, gets none of its messages."""
     return f"{REPLICAS_PREFIX}.*.*.{token}"
 
 
@@ -57,7 +57,7 @@ def forwarded(endpoint: Endpoint, bus: Client, claim: Callable[[], Claim | None]
 
 
 async def take_forwarded(query_server: QueryServer, packet: Packet) -> None:
-    """Answer what another replica hands on; what nobody would ask so is left unanswered."""
+    """Answer a question that another replica forwards; a malformed one gets no answer."""
     name = packet.subject.split(".")[4]
     endpoint = _BY_NAME.get(name)
     if endpoint is not None and packet.reply:

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 _LOOK_EVERY_S: Final = 1.0
 
 
-class Checkpoint(Protocol):
+class Registry(Protocol):
     """The registry of writers that is stored with the index."""
 
     def read(self) -> WriterHistory:
@@ -38,7 +38,7 @@ class LateWriteRepair:
         self,
         *,
         service: IndexService,
-        checkpoint: Checkpoint,
+        registry: Registry,
         progress: Progress,
         workers: Workers,
         token: int,
@@ -47,7 +47,7 @@ class LateWriteRepair:
     ) -> None:
         """`sweep`: done now and then; `settle_s`: until the last request of the writer before has ended, if it may."""
         self._service = service
-        self._checkpoint = checkpoint
+        self._registry = registry
         self._progress = progress
         self._workers = workers
         self._token = token
@@ -70,12 +70,12 @@ class LateWriteRepair:
         Raises:
             Fault: the store fails just now; what was not done is still due.
         """
-        history = await self._workers.read(self._checkpoint.read)
+        history = await self._workers.read(self._registry.read)
         late = history.late_before(self._token)
         if late:
             await self._again_from(min(history.successor_began(one.token) for one in late), "a writer was late")
             for one in late:
-                await self._workers.write(self._checkpoint.set_late, one.token, late=False)
+                await self._workers.write(self._registry.set_late, one.token, late=False)
         if self._settled_at is not None and asyncio.get_running_loop().time() >= self._settled_at:
             await self._again_from(history.successor_began(self._token - 1), "a writer left without a word")
             self._settled_at = None

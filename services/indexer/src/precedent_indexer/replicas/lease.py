@@ -1,8 +1,8 @@
 """One of several replicas writes: by a lease that it renews, and that another takes over once it is not renewed.
 
-The lease is one entry in a bucket, changed by compare-and-set alone. Nobody compares clocks: a replica that waits takes
-the lease when it has seen the entry unchanged for the whole of its life, by its own clock; the one that has it counts
-from before it asked for the last renewal, and stops a margin earlier. Each that takes it raises the token.
+The lease is one entry in a bucket, changed by compare-and-set alone. No two clocks are compared: a waiting replica takes
+the lease after it has seen the entry unchanged for its whole life, by its own clock. The holder counts from before its
+last renewal request, and stops a margin earlier. Each replica that takes the lease raises the token.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _MARGIN_SHARE: Final = 1 / 10
 
 
 def elapsed_s() -> float:
-    """Seconds on a clock that nobody sets, and that goes on where the machine sleeps, if there is one."""
+    """Seconds on a clock that cannot be set, and that continues while the machine sleeps, if the system has one."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
@@ -65,7 +65,7 @@ class Lease:
 
         Args:
             highest_token: that the index knows of; the new one is higher, also where the bucket was lost.
-            vacant: the index knows that nobody writes, so that an entry that is missing need not be waited out.
+            vacant: the index says that there is no writer, so that a missing entry need not be waited for.
 
         Raises:
             BusUnavailable: the bucket cannot be read or written.
@@ -135,7 +135,7 @@ class Lease:
                         f"another replica writes the index, by token {claim.token if claim else 'unknown'}; "
                         f"this one had {self.token}, and leaves: started again, it answers beside it"
                     ) from error
-                # Our own renewal, whose answer was lost. Once more: nobody knows when it came there.
+                # Our own renewal, whose reply was lost. Renew again: the time of its arrival is unknown.
             else:
                 self._renewed(asked)
                 return

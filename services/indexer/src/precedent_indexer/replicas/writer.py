@@ -34,7 +34,7 @@ from precedent_indexer.settings import Settings
 log = structlog.get_logger(__name__)
 
 _REMEMBERED: Final = 100
-"""Writers in the books: a request of one before them would have to be under way still."""
+"""Writers that the registry keeps: an older one would still need a request in flight to do harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +121,17 @@ class Writer:
 
     async def _open(self) -> Generation:
         dependencies = self._dependencies
-        checkpoint, token = dependencies.server.registry, dependencies.lease.token
+        registry, token = dependencies.server.registry, dependencies.lease.token
         self._generations.tidy()
         since = self._left.identity.watermark if self._left.identity is not None else 0
         # Before anything is written: the next writer must know that requests of this one may be late.
-        await dependencies.workers.write(checkpoint.keep_term, WriterTerm(token, since))
+        await dependencies.workers.write(registry.keep_term, WriterTerm(token, since))
         log_state = await dependencies.source.state()
         index = await open_index(self._generation_store, dependencies.source, log_state, None, await self._index_uuid())
         # By this token: what an earlier writer says of it from now on does not count.
-        await dependencies.workers.write(checkpoint.use, token, index.path.name)
+        await dependencies.workers.write(registry.use, token, index.path.name)
         await dependencies.workers.write(index.store.set_identity, index.identity)
-        await dependencies.workers.write(checkpoint.forget_writers, token - _REMEMBERED)
+        await dependencies.workers.write(registry.forget_writers, token - _REMEMBERED)
         await DurableConsumer(dependencies.bus).ensure(
             index_uuid=index.identity.uuid, after_seq=index.identity.watermark
         )
@@ -169,7 +169,7 @@ class Writer:
         dependencies = self._dependencies
         return LateWriteRepair(
             service=active,
-            checkpoint=dependencies.server.registry,
+            registry=dependencies.server.registry,
             progress=active.progress,
             workers=dependencies.workers,
             token=dependencies.lease.token,
@@ -183,11 +183,11 @@ class Writer:
     async def _leave(self, active: ActiveIndex) -> None:
         """Record that this writer has ended, and release the lease, so that the next one starts at once."""
         await asyncio.get_running_loop().run_in_executor(None, active.close)
-        checkpoint, lease = self._dependencies.server.registry, self._dependencies.lease
+        registry, lease = self._dependencies.server.registry, self._dependencies.lease
         with contextlib.suppress(Fault):
-            history = await asyncio.to_thread(checkpoint.read)
+            history = await asyncio.to_thread(registry.read)
             own = next(one for one in history.terms if one.token == lease.token)
-            await asyncio.to_thread(checkpoint.keep_term, replace(own, ended=True))
+            await asyncio.to_thread(registry.keep_term, replace(own, ended=True))
             await lease.release()
 
 

@@ -53,7 +53,7 @@ def repair(
     """Of the writer with token 5."""
     return LateWriteRepair(
         service=writer,
-        checkpoint=checkpoint,
+        registry=checkpoint,
         progress=progress,
         workers=Workers(),
         token=5,

@@ -1,4 +1,4 @@
-"""Generations of an index in a Chroma server: what `generations.IndexDirectory` is for one in a directory.
+"""Generations of an index in a Chroma server: what `index.directory.IndexDirectory` is for an embedded index.
 
 Each has a directory here as well, for what a replica keeps for itself while it writes: the note of what is in hand,
 computed vectors, files of the model.

@@ -61,7 +61,7 @@ async def ensure_bucket(bus: Bus, replicas: int) -> None:
 
 
 class LeaseEntry:
-    """`lease.Entry` in the bucket."""
+    """The `domain.writers.Entry` of the lease, in its bucket."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus

@@ -1,9 +1,9 @@
 """The import of old items into the log: each exactly where the log does not have it, and never over something newer.
 
-What the log has is read from the log itself before anything is published. Every publish then names the sequence
-that the log must end with: has anybody published or deleted meanwhile, the log refuses it, what is new is read, and
-the item is judged again. So nothing can come between the look and the publish, and a run needs no memory of its own:
-one that was interrupted is simply run again.
+The import reads from the log what it holds before it publishes anything. Every publish then names the sequence that the
+log must end with: if another client has published or deleted meanwhile, the log refuses the publish, and the import
+reads the new messages and decides about the item again. So a run needs no state of its own: an interrupted run is
+simply repeated.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 _READ_AT_ONCE: Final = 200
 _ASKED_AT_ONCE: Final = 500
 _MOST_CONFLICTS: Final = 200
-"""Publishes in a row that somebody else's came before; the log is then too busy to be imported into."""
+"""Publishes in a row that lost against another client's; then the log is too busy for an import."""
 _MOST_RETRIES: Final = 20
 _RETRY_S: Final = 1.0
 _SAMPLES: Final = 3

@@ -1,7 +1,7 @@
 """A backup put in the place of the index: checked first, then taken into use in one step.
 
 What it lacks, the next start reads from the log, deletions among it; where it belongs to another log, or is ahead of
-this one, the next start begins anew, as with any index.
+this one, the next start rebuilds it, as any index.
 """
 
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ def _check(source: Path, manifest: Manifest) -> None:
     unknown = sorted(found - set(manifest.files))
     if unknown:
         raise CommandFailed(
-            f"the backup in {source} has {unknown[0]}, which its manifest does not know: somebody changed it; "
+            f"the backup in {source} has {unknown[0]}, which its manifest does not know: it was changed; "
             f"{_NOTHING_CHANGED}"
         )
 

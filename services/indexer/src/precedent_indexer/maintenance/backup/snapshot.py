@@ -171,7 +171,7 @@ def _take_generation(generation: Path, copy: Path, report: ReportBytes) -> None:
 
 
 def _take_files(generation: Path, copy: Path, told: Callable[[int], None]) -> None:
-    """What is neither a database nor of the model: the graph, which nobody may write meanwhile, and notes."""
+    """The files that are neither databases nor the model: the graph, which must not be written meanwhile, and notes."""
     until = time.monotonic() + _PATIENCE_S
 
     def in_time(count: int) -> None:
