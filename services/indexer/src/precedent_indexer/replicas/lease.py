@@ -1,8 +1,8 @@
 """One of several replicas writes: by a lease that it renews, and that another takes over once it is not renewed.
 
 The lease is one entry in a bucket, changed by compare-and-set alone. No two clocks are compared: a waiting replica
-takes the lease after it has seen the entry unchanged for its whole life, by its own clock. The holder counts from before its
-last renewal request, and stops a margin earlier. Each replica that takes the lease raises the token.
+takes the lease after it has seen the entry unchanged for its whole life, by its own clock. The holder counts from
+before its last renewal request, and stops a margin earlier. Each replica that takes the lease raises the token.
 """
 
 import asyncio
