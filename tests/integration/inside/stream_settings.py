@@ -7,13 +7,29 @@ list of what the indexer says of it: null where it starts, or the server's own r
 import asyncio
 import json
 import sys
-from typing import Any
+from typing import Any, Final
 
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.provision.streams import ensure_streams
 from precedent_indexer.errors import JetStreamRefused, StartRefused
 from precedent_indexer.settings import Settings
 from precedent_schemas.streams import EVENTS_STREAM_CONFIG
+
+_NO_STORE: Final = 10049
+_TRIES: Final = 100
+
+
+async def created(bus: Bus, config: dict[str, Any]) -> None:
+    """Make a stream, where the files of the one before may just be on their way out."""
+    for _ in range(_TRIES):
+        try:
+            await bus.api(f"STREAM.CREATE.{config['name']}", config)
+        except JetStreamRefused as error:
+            if error.err_code != _NO_STORE:
+                raise
+            await asyncio.sleep(0.1)
+        else:
+            return
 
 
 async def said(bus: Bus, changes: dict[str, Any]) -> str | None:
@@ -23,10 +39,10 @@ async def said(bus: Bus, changes: dict[str, Any]) -> str | None:
     try:
         # Some settings are for an edit alone.
         if changes.get("sealed"):
-            await bus.api(f"STREAM.CREATE.{name}", EVENTS_STREAM_CONFIG)
+            await created(bus, EVENTS_STREAM_CONFIG)
             await bus.api(f"STREAM.UPDATE.{name}", config)
         else:
-            await bus.api(f"STREAM.CREATE.{name}", config)
+            await created(bus, config)
     except JetStreamRefused as error:
         return f"server: {error}"
     try:
