@@ -121,7 +121,9 @@ class ActiveIndex:
             else dependencies.settings.precedent_scrub_after,
             metrics=dependencies.metrics,
             gaps=LogGaps(self, self.progress),
-            settings=SettingsWatch(lambda: changed_settings(dependencies.bus), self.ingest.liveness),
+            settings=SettingsWatch(
+                lambda: changed_settings(dependencies.bus), self.ingest.liveness, expiring=dependencies.bus.expiring
+            ),
         )
         self.observer = Observer(
             service=self,

@@ -1,5 +1,6 @@
 """Streams and consumer are the operator's to edit while the indexer runs: what then contradicts a promise is said."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -22,8 +23,11 @@ class SettingsWatch:
         changed: Callable[[], Awaitable[list[str]]],
         liveness: Liveness,
         clock: Callable[[], float] = time.monotonic,
+        expiring: Callable[[], list[str]] = list,
     ) -> None:
-        """`changed`: what contradicts the contract by now, one line each."""
+        """`changed`: what contradicts the contract by now, `expiring`: which files of ours end soon, one line each."""
+        self._expiring = expiring
+        self._warned: set[str] = set()
         self._changed = changed
         self._liveness = liveness
         self._clock = clock
@@ -39,6 +43,10 @@ class SettingsWatch:
         if self._clock() < self._again_at:
             return
         self._again_at = self._clock() + _LOOK_EVERY_S
+        for line in await asyncio.to_thread(self._expiring):
+            if line not in self._warned:
+                self._warned.add(line)
+                log.warning("credentials_expire", detail=line)
         found = await self._changed()
         if found == self._said:
             return

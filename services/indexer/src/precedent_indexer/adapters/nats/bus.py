@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 
 from precedent_indexer.adapters.nats.client import TolerantClient
 from precedent_indexer.adapters.nats.connect import Admission, cannot_be_heard
+from precedent_indexer.adapters.nats.credentials import expiring
 from precedent_indexer.adapters.nats.denials import Denials
 from precedent_indexer.adapters.nats.publishing import AwaitedAck, api_prefix, refusal
 from precedent_indexer.domain.messages import Packet
@@ -43,6 +44,7 @@ class Bus:
         """Names this process to others on the bus."""
         self.client = TolerantClient()
         self._admission = Admission(self.client, settings)
+        self._settings = settings
         self._given_domain = settings.precedent_jetstream_domain
         self._api_prefix = api_prefix(self._given_domain)
         self.denials = Denials(settings.nats_inbox_prefix)
@@ -118,6 +120,10 @@ class Bus:
     def max_payload(self) -> int:
         """Bytes of headers and payload that the server takes in one message."""
         return self.client.max_payload
+
+    def expiring(self) -> list[str]:
+        """One line for each file of ours that ends soon; blocking."""
+        return expiring(self._settings)
 
     def new_inbox(self) -> str:
         """A fresh reply subject."""

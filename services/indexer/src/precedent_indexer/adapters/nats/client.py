@@ -7,9 +7,10 @@ publish anything.
 """
 
 import asyncio
+import re
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import ParseResult
 
@@ -29,6 +30,7 @@ _CRLF: Final = b"\r\n"
 _QUESTIONS: Final = tuple(f"{prefix}.".encode() for prefix in (INDEX_PREFIX, DEAD_LETTERS_PREFIX, "$SRV"))
 """Subjects of what is answered."""
 _DENIAL: Final = "permissions violation"
+_ENDED: Final = re.compile(r"authentication (expired|revoked)", re.IGNORECASE)
 _QUOTE: Final = "'"
 _NO_INBOXES: Final = (b"$", b"security.")
 """Subjects on which something happens: the server's own, and ours. Nobody waits there for an answer."""
@@ -75,11 +77,16 @@ class TolerantClient(Client):
         """JetStream domain of the server that we are connected to: empty for none; None where it has no JetStream."""
         return str(self._server_info.get("domain", "")) if self._server_info.get("jetstream") else None
 
+    renew: Callable[[], None] | None = None
+    """Takes in the files that say who we are, before each connect; blocking."""
+
     async def _connect_to_server(self, s: Srv) -> None:
         # A server that accepts and says nothing would cost the process one socket with every attempt.
         if self._transport is not None:
             self._transport.close()  # type: ignore[no-untyped-call] # by the library
         s.last_attempt = time.monotonic()
+        if self.renew is not None:
+            await asyncio.to_thread(self.renew)
         self._transport = _Transport()  # type: ignore[no-untyped-call] # by the library
         await self._transport.connect(
             s.uri, buffer_size=DEFAULT_BUFFER_SIZE, connect_timeout=self.options["connect_timeout"]
@@ -90,6 +97,11 @@ class TolerantClient(Client):
         said = ERR_RE.match(self._ps.buf)
         if said is not None and _DENIAL in err_msg:
             await self._error_cb(nats.errors.Error(f"nats: {said[1].decode(errors='replace').strip(_QUOTE)}"))
+        elif said is not None and self.is_connected and _ENDED.search(err_msg):
+            # The library would close for good, and say nothing; with a file that was renewed, the server takes us.
+            error = nats.errors.Error(f"nats: {said[1].decode(errors='replace').strip(_QUOTE)}")
+            await self._error_cb(error)
+            await self._process_op_err(error)
         else:
             await super()._process_err(err_msg)
 
@@ -109,6 +121,9 @@ class TolerantClient(Client):
         if self._server_info.get("tls_verify") and not self.shows_certificate:
             raise CertificateWantedError
         self._take_identity()
+        if self._nkeys_seed is not None:
+            # The library reads the seed again for each signature, and the public key that belongs to it only once.
+            self._setup_nkeys_seed_connect()
         return super()._connect_command()
 
     def _take_identity(self) -> None:

@@ -3,12 +3,12 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, Final
 
 import nats.errors
 
 from precedent_indexer.adapters.nats.client import CertificateWantedError, TolerantClient
+from precedent_indexer.adapters.nats.credentials import checked_creds, tls_context
 from precedent_indexer.adapters.nats.denials import noticed
 from precedent_indexer.errors import NotPermitted, SettingsWrong, StartDenied, StartRefused
 from precedent_indexer.settings import Settings, without_secrets
@@ -16,7 +16,6 @@ from precedent_schemas.servers import parse_addresses
 
 _PING_INTERVAL_S: Final = 5
 """With two outstanding pings, a server that hangs is noticed within 15 seconds."""
-_CREDS_MARKS: Final = ("BEGIN NATS USER JWT", "BEGIN USER NKEY SEED")
 _CANCELLATIONS: Final = 4
 _GIVE_UP_S: Final = 2.0
 
@@ -124,6 +123,17 @@ class Admission:
             return "who has a token"
         return str(given or next((server.user for server in self._servers if server.user), "nobody"))
 
+    def _renew(self) -> None:
+        """Take in the files as they are now; the library itself reads a credentials file at each connect."""
+        try:
+            if self._settings.nats_creds:
+                checked_creds(self._settings.nats_creds)
+            if self._client.demands_tls:
+                self._client.options["tls"] = tls_context(self._settings)
+        except SettingsWrong as error:
+            # Tried again: it may be in the midst of being written.
+            raise nats.errors.Error(str(error)) from error
+
     def _options(self, name: str) -> dict[str, Any]:
         chosen = self._settings
         self._client.demands_tls = bool(
@@ -143,7 +153,7 @@ class Admission:
             "inbox_prefix": chosen.nats_inbox_prefix,
         }
         if chosen.nats_creds:
-            options["user_credentials"] = _checked_creds(chosen.nats_creds)
+            options["user_credentials"] = checked_creds(chosen.nats_creds)
         if chosen.nats_nkey:
             options["nkeys_seed"] = str(chosen.nats_nkey)
         if chosen.nats_user:
@@ -151,8 +161,9 @@ class Admission:
             options["password"] = chosen.nats_password.get_secret_value() if chosen.nats_password else ""
         if chosen.nats_token:
             options["token"] = chosen.nats_token.get_secret_value()
+        self._client.renew = self._renew
         if self._client.demands_tls:
-            options["tls"] = _tls_context(chosen)
+            options["tls"] = tls_context(chosen)
             self._client.shows_certificate = chosen.nats_cert is not None
         return options
 
@@ -173,26 +184,3 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, ssl.SSLError | nats.errors.SecureConnWantedError | CertificateWantedError) or (
         "authorization violation" in str(error).lower()
     )
-
-
-def _checked_creds(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsWrong(f"NATS_CREDS={path} cannot be read: {error}") from error
-    missing = [mark for mark in _CREDS_MARKS if mark not in text]
-    if missing:
-        # The library would look for the mark for ever, and nothing else would run meanwhile.
-        raise SettingsWrong(f"NATS_CREDS={path} has no line {missing[0]!r}: write the file with nsc")
-    return str(path)
-
-
-def _tls_context(chosen: Settings) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=chosen.nats_ca)
-        if chosen.nats_cert:
-            context.load_cert_chain(chosen.nats_cert, chosen.nats_key)
-    except OSError as error:
-        files = f"NATS_CA={chosen.nats_ca or ''}, NATS_CERT={chosen.nats_cert or ''}, NATS_KEY={chosen.nats_key or ''}"
-        raise SettingsWrong(f"the TLS files cannot be used ({files}): {error}") from error
-    return context
