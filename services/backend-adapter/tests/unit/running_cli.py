@@ -36,7 +36,7 @@ class Done:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
-def run(client: PrecedentClient, *arguments: str, stdin: str | None = None, where: str = WHERE) -> Done:
+def run(client: PrecedentClient, *arguments: str, stdin: str | bytes | None = None, where: str = WHERE) -> Done:
     """Run `precedent` with these arguments, connected to `client`."""
     asked: list[tuple[str | None, str | None]] = []
     outboxes: list[OutboxConfig] = []

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from precedent_indexer import __version__, settings
 from precedent_indexer.cli import backup, dead_letters, health, jobs
+from precedent_indexer.cli.output import escape_unencodable
 from precedent_indexer.embedding.model_files import DEFAULT_MODEL_DIR, ModelError
 from precedent_indexer.errors import FAILED, IndexerError
 from precedent_indexer.observability import logs
@@ -194,6 +195,7 @@ def probe(directory: Path) -> None:
 
 def main() -> None:
     """Run the command line; failures that people can mend are said in one message, without a traceback."""
+    escape_unencodable(sys.stdout, sys.stderr)
     try:
         cli()
     except (IndexerError, ModelError) as error:

@@ -45,3 +45,10 @@ def test_the_value_of_an_option_stays_with_it() -> None:
 def test_a_misspelled_option_is_still_refused() -> None:
     """A single word with a dash in front is an option."""
     assert run(InMemoryPrecedent(), "publish", "auth", "text", "--usr", "ana").code == 2
+
+
+def test_a_text_on_stdin_that_is_not_utf8_is_refused() -> None:
+    """One line that names the byte."""
+    done = run(InMemoryPrecedent(), "publish", "auth", "-", stdin=b"M\xfcller")
+    assert (done.code, done.out) == (2, "")
+    assert "the text on stdin is not UTF-8: byte 1 is 0xfc" in done.err

@@ -1,8 +1,10 @@
 """What commands print: tables for people or JSON for programs. What others wrote is data in both, never an order."""
 
+import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from typing import IO
 
 from pydantic import BaseModel
 from rich import box
@@ -62,3 +64,10 @@ def console(*, stderr: bool = False) -> Console:
     return Console(
         stderr=stderr, markup=False, emoji=False, highlight=False, width=None if stream.isatty() else _PIPE_WIDTH
     )
+
+
+def escape_unencodable(*streams: IO[str]) -> None:
+    """Make streams write an escape for a character that their encoding lacks, where they would raise an error."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

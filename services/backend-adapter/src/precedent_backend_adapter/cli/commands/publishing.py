@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from precedent_backend_adapter.cli.arguments import values
 from precedent_backend_adapter.cli.arguments.options import DEFAULT_COLLECTION, Collection
-from precedent_backend_adapter.cli.command import FAILED, REFUSED, Session, Stop, command, exit_code
+from precedent_backend_adapter.cli.command import FAILED, REFUSED, USAGE, Session, Stop, command, exit_code
 from precedent_backend_adapter.cli.display import wording
 from precedent_backend_adapter.cli.display.tables import cell
 from precedent_backend_adapter.cli.display.text import safe
@@ -67,7 +67,7 @@ async def publish(
     """Publish one event. Ends once the log has it; with --wait, once it can be found."""
     fields: dict[str, Any] = {
         "kind": kind,
-        "text": sys.stdin.read() if text == _FROM_STDIN else text,
+        "text": _from_stdin() if text == _FROM_STDIN else text,
         "collection": collection,
         "id": id,
         "severity": severity,
@@ -145,6 +145,14 @@ async def _found(session: Session, receipt: Receipt) -> None:
         await session.client.search("anything", collection=receipt.collection, k=1, after=receipt, wait=LONGEST_WAIT_S)
     except PrecedentError as error:
         raise Stop(f"it is stored, at {receipt.seq}, but --wait failed: {error}", exit_code(error)) from error
+
+
+def _from_stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        message = f"the text on stdin is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
+        raise Stop(f"{message}; convert it with iconv -t UTF-8", USAGE) from error
 
 
 def confirmed(question: str) -> bool:
