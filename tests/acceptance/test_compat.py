@@ -38,7 +38,7 @@ async def old_backend(
 def _run(python: Path, nats_url: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [python, "-I", OLD_BACKEND],
-        env=scrubbed_environment({"NATS_URL": nats_url}),
+        env=scrubbed_environment({"NATS_URL": nats_url, "PRECEDENT_COMPAT_ALLOW_CLEAR": "1"}),
         capture_output=True,
         text=True,
         timeout=SECONDS,

@@ -6,7 +6,8 @@ Methods, arguments and results are the old ones. The items are events of the col
 `unclassified` (`KIND`), and the rules events of the collection `rules`, of the kind `rule` (`RULE_KIND`): whatever
 else speaks to Precedent sees them, and what others publish is seen here.
 
-Settings come from the environment: `NATS_URL` and the other `NATS_*` variables (see `environment`).
+Settings come from the environment: `NATS_URL` and the other `NATS_*` variables (see `config.environment`), and
+`PRECEDENT_COMPAT_ALLOW_CLEAR`: set to 1, it lets `clear_all` remove the collection, and other publishers' events in it.
 
 What is odd is kept. Every call below works, and `text` and `metadata` show again what was given:
 
@@ -34,8 +35,9 @@ What is odd is kept. Every call below works, and `text` and `metadata` show agai
 `compat.rest` is one attribute that holds JSON; filters do not see into it. One message has at most 256 KiB: what is
 larger even when packed is refused by `NotDelivered`, with the reason `too_large`, and is not in the log.
 
-`timestamp` is UTC without an offset, as it was. What the old client did not do: `delete_item` deletes; and
-`clear_all` raises where it cannot, instead of returning False. Failures are those of the adapter (`PrecedentError`).
+`timestamp` is UTC without an offset, as it was. What the old client did not do:
+`delete_item` deletes; and `clear_all` raises if it cannot, instead of returning False, and is refused unless it was
+allowed. Failures are those of the adapter (`PrecedentError`).
 """
 
 from collections.abc import Mapping

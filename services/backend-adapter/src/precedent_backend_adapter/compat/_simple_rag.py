@@ -15,7 +15,7 @@ from precedent_backend_adapter.compat._clients import Clients
 from precedent_backend_adapter.compat._items import Item, Rule, ScoredItem, ScoredRule
 from precedent_backend_adapter.compat._odd import embeddable
 from precedent_backend_adapter.config.environment import config_from_environment, split_urls
-from precedent_backend_adapter.errors import Misconfigured, NotFound, Overloaded, PrecedentError, TooLarge
+from precedent_backend_adapter.errors import Misconfigured, NotFound, Overloaded, PrecedentError, Refused, TooLarge
 from precedent_backend_adapter.interface import PrecedentClient
 from precedent_backend_adapter.receipts import Receipt
 from precedent_schemas import INCIDENTS, RULES, Filter, Hit, Order, SecurityEvent
@@ -24,6 +24,9 @@ from precedent_schemas.limits import MAX_K, MAX_WAIT_MS
 
 _PATIENCE_S: Final = MAX_WAIT_MS / 1_000
 _PAUSE_S: Final = 0.1
+ALLOW_CLEAR: Final = "PRECEDENT_COMPAT_ALLOW_CLEAR"
+"""The variable that lets `clear_all` remove the collection."""
+_YES: Final = ("1", "true", "yes")
 _ID: Final[TypeAdapter[str]] = TypeAdapter(StoredId)
 
 
@@ -37,12 +40,14 @@ class SimpleRAG:
     Args:
         url: one server, or several separated by commas; absent or empty: `NATS_URL`. Everything else, credentials
             say, comes from the other `NATS_*` variables, which are read when a connection is opened.
+        allow_clear: let `clear_all` remove the collection; so does the variable `PRECEDENT_COMPAT_ALLOW_CLEAR=1`.
 
     Raises:
         Misconfigured: `url` is none, such as the old service's `http://` address.
     """
 
-    def __init__(self, url: str | None = None) -> None:
+    def __init__(self, url: str | None = None, *, allow_clear: bool = False) -> None:
+        self._allow_clear = allow_clear
         given = {"NATS_URL": url} if url else {}
         if url:
             _check(url)
@@ -55,9 +60,9 @@ class SimpleRAG:
         self._clients = Clients(connect)
 
     @classmethod
-    def over(cls, client: PrecedentClient) -> Self:
+    def over(cls, client: PrecedentClient, *, allow_clear: bool = False) -> Self:
         """The same methods over a client that the caller has and closes: an `InMemoryPrecedent` in tests, say."""
-        made = cls()
+        made = cls(allow_clear=allow_clear)
         made._clients = Clients(lambda: nullcontext(client))
         return made
 
@@ -123,8 +128,14 @@ class SimpleRAG:
         return {"total_items": (await client.collection_stats(INCIDENTS)).count, "collection_name": INCIDENTS}
 
     async def clear_all(self) -> bool:
-        """Remove all items for good, and no rule; True, or an exception."""
+        """Remove all items for good, those of other publishers too, and no rule; True, or an exception.
+
+        Raises:
+            Refused: neither `allow_clear` nor `PRECEDENT_COMPAT_ALLOW_CLEAR` allows it; says how many events would go.
+        """
         client = await self._clients.get()
+        if not (self._allow_clear or os.environ.get(ALLOW_CLEAR, "").lower() in _YES):  # noqa: TID251 -- as above
+            raise await _clear_not_allowed(client)
         await client.clear(INCIDENTS, confirm=INCIDENTS)
         return True
 
@@ -219,6 +230,18 @@ class SimpleRAG:
             return False
         client = await self._clients.get()
         return event_id in (await client.delete([event_id], collection=collection)).deleted
+
+
+async def _clear_not_allowed(client: PrecedentClient) -> Refused:
+    total = (await client.collection_stats(INCIDENTS)).count
+    own = client.list(collection=INCIDENTS, filter=Filter(kinds=[_items.KIND]), page_size=MAX_K)
+    others = total - len([entry async for entry in own])
+    message = (
+        f"clear_all would remove all {total} events of {INCIDENTS!r} for good, of which {others} are of other "
+        f"publishers (of another kind than {_items.KIND!r}): to do so, construct SimpleRAG(allow_clear=True) or set "
+        f"{ALLOW_CLEAR}=1"
+    )
+    return Refused(message, reason="clear_not_allowed", code=0)
 
 
 def _check(url: str) -> None:

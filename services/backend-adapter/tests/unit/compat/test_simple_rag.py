@@ -111,14 +111,28 @@ async def test_all_items_come_page_by_page_in_the_order_of_the_log(
     assert [item["id"] for item in await client.get_all_items()] == ids
 
 
-async def test_clear_removes_the_items_and_no_rule(client: SimpleRAG) -> None:
+async def test_clear_removes_the_items_and_no_rule(client: SimpleRAG, monkeypatch: pytest.MonkeyPatch) -> None:
     """Afterwards nothing is found; what people decided stays."""
     await client.add_item(TEXT, "u", "10.0.0.1", 1)
     await client.add_rule("block", "block brute force")
+    monkeypatch.setenv("PRECEDENT_COMPAT_ALLOW_CLEAR", "1")
     assert await client.clear_all() is True
     assert await client.query_items(TEXT) == []
     assert await client.get_stats() == {"total_items": 0, "collection_name": "incidents"}
     assert len(await client.get_rules()) == 1
+
+
+async def test_clear_is_refused_unless_it_is_allowed(client: SimpleRAG, precedent: InMemoryPrecedent) -> None:
+    """The refusal counts what would go, also of others; the constructor allows it, as the environment does."""
+    await client.add_item(TEXT, "u", "10.0.0.1", 1)
+    await precedent.publish(SecurityEvent(kind="auth", text="x"))
+    await precedent.publish(SecurityEvent(kind="waf.alert", text="x"))
+    for refused in (client.clear_all, SimpleRAG.over(precedent).clear_all):
+        with pytest.raises(Refused, match=r"all 3 events .* 2 are of other publishers .*ALLOW_CLEAR=1"):
+            await refused()
+    assert (await precedent.collection_stats()).count == 3
+    assert await SimpleRAG.over(precedent, allow_clear=True).clear_all() is True
+    assert (await precedent.collection_stats()).count == 0
 
 
 async def test_events_of_other_publishers_have_the_old_shape(client: SimpleRAG, precedent: InMemoryPrecedent) -> None:
@@ -354,6 +368,7 @@ async def test_the_functions_are_the_methods_of_one_shared_client(
 ) -> None:
     """Each does what its method does, in its own order of arguments."""
     monkeypatch.setattr(old, "rag", client)
+    monkeypatch.setenv("PRECEDENT_COMPAT_ALLOW_CLEAR", "1")
     first = await old.add_security_incident(TEXT, "admin", "203.0.113.7", 5, {"rule": "r1"})
     second = await old.add_incident_from_csv("bob", "10.0.0.1", 2, "disk full")
     items = {item["id"]: item for item in await old.get_all_flagged_items()}
