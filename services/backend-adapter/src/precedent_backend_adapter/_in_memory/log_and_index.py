@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from precedent_backend_adapter._in_memory.filters import matches
 from precedent_backend_adapter._transport import Ack
 from precedent_schemas import DeadReason, DecodeError, Entry, Filter, Outcome, StoredEvent
 from precedent_schemas.codec import decode, decode_event, decode_object
 from precedent_schemas.dead_letters import DeadLetter, Replayed, ReplayRefused
 from precedent_schemas.failures import ascii_detail
 from precedent_schemas.fields import SEQ_ID_PREFIX, parse_time
+from precedent_schemas.filtering import predicate
 from precedent_schemas.limits import MAX_COLLECTIONS
 from precedent_schemas.subjects import (
     MSG_ID_HEADER,
@@ -43,10 +43,11 @@ class Shelf:
 
     def entries(self, wanted: Filter | None) -> list[Entry]:
         """Those that pass the filter, newest first."""
+        passes = predicate(wanted)
         found = (
             Entry(event=event, seq=seq, outcome=self.outcomes.get(event.id))
             for seq, event in self.events.values()
-            if matches(wanted, event, self.outcomes.get(event.id))
+            if passes is None or passes(event, self.outcomes.get(event.id))
         )
         return sorted(found, key=lambda entry: -entry.seq)
 

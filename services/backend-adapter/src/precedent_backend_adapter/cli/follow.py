@@ -5,9 +5,9 @@ may become a dead letter. Here every event is shown as the index has it, and rea
 asking. A revision that is replaced between two looks is shown in its last form alone.
 """
 
-from precedent_backend_adapter._in_memory.filters import matches
 from precedent_backend_adapter.interface import PrecedentClient
 from precedent_schemas import Entry, Filter
+from precedent_schemas.filtering import predicate
 
 _PAGE = 100
 
@@ -25,6 +25,7 @@ class Follower:
         self._client = client
         self._collection = collection
         self._filter = filter
+        self._passes = predicate(filter)
         self._covered = 0
         self._ahead: set[int] = set()
 
@@ -44,7 +45,7 @@ class Follower:
             self._covered, self._ahead = 0, set()
         if self._covered >= stats.indexed_seq == stats.stream_seq:
             return []
-        return [one for one in await self._news() if matches(self._filter, one.event, one.outcome)]
+        return [one for one in await self._news() if self._passes is None or self._passes(one.event, one.outcome)]
 
     async def _news(self) -> list[Entry]:
         """Everything beyond the last look. It is filtered here: a rare match would make the index read all it has."""

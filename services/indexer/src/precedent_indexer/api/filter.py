@@ -4,19 +4,16 @@ The store's part may let too much through (never too little), where its own oper
 the predicate decides. Nothing of a request reaches the store but values put into clauses that are built here.
 """
 
-import bisect
-import ipaddress
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from precedent_indexer.domain.index_state import Where
-from precedent_indexer.domain.rows import ANY_ATTRIBUTE, Row, attribute_token, attribute_tokens, ip_halves, milliseconds
-from precedent_schemas.fields import Scalar
-from precedent_schemas.matching import canonical, holds
-from precedent_schemas.questions import Filter, SeverityRange, TimeRange
-from precedent_schemas.subjects import kind_prefixes
+from precedent_indexer.domain.rows import ANY_ATTRIBUTE, Row, attribute_token, ip_halves, milliseconds
+from precedent_schemas.filtering import Network, merged_networks, predicate
+from precedent_schemas.matching import canonical
+from precedent_schemas.questions import Filter
 
 _MAX_BRANCHES: Final = 32
 """Alternatives that the store is asked for; each costs it a scan, and a thousand break SQLite's parser."""
@@ -37,7 +34,6 @@ _BREAKING: Final = frozenset("%_\x00").union(
 
 Clause = dict[str, Any]
 Predicate = Callable[[Row], bool]
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,124 +46,49 @@ class CompiledFilter:
 
 def compile_filter(wanted: Filter | None) -> CompiledFilter | None:
     """The filter ready for use; None where it lets everything pass."""
-    if wanted is None:
+    passes = predicate(wanted)
+    if wanted is None or passes is None:
         return None
-    clauses: list[Clause] = []
-    predicates: list[Predicate] = []
-    for clause, predicate in _parts(wanted):
-        predicates.append(predicate)
-        if clause is not None:
-            clauses.append(clause)
-    document = None
-    if wanted.contains is not None:
-        needle = wanted.contains
-        in_text = holds(needle)
-        predicates.append(lambda row: in_text(row.event.text))
-        document = _piece(needle)
-    if wanted.exclude_ids:
-        excluded = frozenset(wanted.exclude_ids)
-        predicates.append(lambda row: row.event.id not in excluded)
-    if not predicates:
-        return None
-    metadata = _all_of(clauses)
+    metadata = _all_of(list(_clauses(wanted)))
+    document = None if wanted.contains is None else _piece(wanted.contains)
     where = Where(metadata, document) if metadata is not None or document is not None else None
-    return CompiledFilter(where, lambda row: all(predicate(row) for predicate in predicates))
+    return CompiledFilter(where, lambda row: passes(row.event, row.outcome.outcome if row.outcome else None))
 
 
-def _parts(wanted: Filter) -> list[tuple[Clause | None, Predicate]]:
-    parts: list[tuple[Clause | None, Predicate]] = []
+def _clauses(wanted: Filter) -> Iterator[Clause]:
     if wanted.kinds is not None:
-        parts.append(_kinds(wanted.kinds))
+        yield from _any_of([{"kinds": {"$contains": kind}} for kind in sorted(set(wanted.kinds))])
     if wanted.severity is not None:
-        parts += _severity(wanted.severity)
+        yield from _range("severity", "$lte", wanted.severity.min, wanted.severity.max)
     if wanted.sources is not None:
-        parts.append(_one_name("source", wanted.sources, lambda row: row.event.source))
+        yield _one_of("source", map(canonical, wanted.sources))
     if wanted.users is not None:
-        parts.append(_one_name("user", wanted.users, lambda row: row.event.user))
+        yield _one_of("user", map(canonical, wanted.users))
     if wanted.ips is not None:
-        parts.append(_one_of("ip", wanted.ips, lambda row: row.event.ip))
+        yield _one_of("ip", wanted.ips)
     if wanted.networks is not None:
-        parts.append(_networks(wanted.networks))
+        yield from _any_of([_network_clause(one) for one in merged_networks(wanted.networks)])
     if wanted.occurred_at is not None:
-        parts += _times(wanted.occurred_at)
-    if wanted.attributes is not None:
-        parts += [_attribute(key, values) for key, values in wanted.attributes.items()]
+        after, before = wanted.occurred_at.after, wanted.occurred_at.before
+        first = None if after is None else milliseconds(after)
+        yield from _range("occurred_at_ms", "$lt", first, None if before is None else milliseconds(before))
+    for key, values in (wanted.attributes or {}).items():
+        tokens = {attribute_token(key, one) for one in (values if isinstance(values, list) else [values])}
+        yield from _any_of([{"attributes": {"$contains": token}} for token in (ANY_ATTRIBUTE, *sorted(tokens))])
     if wanted.verdicts is not None:
-        verdicts = [str(verdict) for verdict in wanted.verdicts]
-        parts.append(
-            _one_of("verdict", verdicts, lambda row: str(row.outcome.outcome.verdict) if row.outcome else None)
-        )
-    return parts
+        yield _one_of("verdict", map(str, wanted.verdicts))
 
 
-def _one_of(key: str, values: Sequence[str], read: Callable[[Row], str | None]) -> tuple[Clause | None, Predicate]:
-    allowed = frozenset(values)
-    return {key: {"$in": sorted(allowed)}}, lambda row: read(row) in allowed
+def _one_of(key: str, values: Iterable[str]) -> Clause:
+    """What people type is stored in normal form."""
+    return {key: {"$in": sorted(set(values))}}
 
 
-def _one_name(key: str, values: Sequence[str], read: Callable[[Row], str | None]) -> tuple[Clause | None, Predicate]:
-    """The same for what people type: the store has it in normal form, the event as it came."""
-
-    def canonical_name(row: Row) -> str | None:
-        name = read(row)
-        return None if name is None else canonical(name)
-
-    return _one_of(key, [canonical(value) for value in values], canonical_name)
-
-
-def _kinds(kinds: Sequence[str]) -> tuple[Clause | None, Predicate]:
-    allowed = frozenset(kinds)
-    clause = _any_of([{"kinds": {"$contains": kind}} for kind in sorted(allowed)])
-    return clause, lambda row: not allowed.isdisjoint(kind_prefixes(row.event.kind))
-
-
-def _severity(wanted: SeverityRange) -> list[tuple[Clause | None, Predicate]]:
-    parts: list[tuple[Clause | None, Predicate]] = []
-    if wanted.min is not None:
-        least = wanted.min
-        parts.append(({"severity": {"$gte": least}}, lambda row: row.event.severity >= least))
-    if wanted.max is not None:
-        most = wanted.max
-        parts.append(({"severity": {"$lte": most}}, lambda row: row.event.severity <= most))
-    return parts
-
-
-def _times(wanted: TimeRange) -> list[tuple[Clause | None, Predicate]]:
-    parts: list[tuple[Clause | None, Predicate]] = []
-    if wanted.after is not None:
-        first = milliseconds(wanted.after)
-        parts.append(({"occurred_at_ms": {"$gte": first}}, lambda row: milliseconds(row.event.occurred_at) >= first))
-    if wanted.before is not None:
-        end = milliseconds(wanted.before)
-        parts.append(({"occurred_at_ms": {"$lt": end}}, lambda row: milliseconds(row.event.occurred_at) < end))
-    return parts
-
-
-def _attribute(key: str, values: Scalar | list[Scalar]) -> tuple[Clause | None, Predicate]:
-    tokens = frozenset(attribute_token(key, one) for one in (values if isinstance(values, list) else [values]))
-    clause = _any_of([{"attributes": {"$contains": token}} for token in (ANY_ATTRIBUTE, *sorted(tokens))])
-    return clause, lambda row: not tokens.isdisjoint(attribute_tokens(row.event))
-
-
-def _networks(networks: Sequence[str]) -> tuple[Clause | None, Predicate]:
-    parsed = [ipaddress.ip_network(one) for one in networks]
-    merged: list[Network] = [
-        *ipaddress.collapse_addresses(one for one in parsed if isinstance(one, ipaddress.IPv4Network)),
-        *ipaddress.collapse_addresses(one for one in parsed if isinstance(one, ipaddress.IPv6Network)),
-    ]
-
-    # A thousand networks must not be walked through for each of a hundred thousand rows.
-    ranges = {version: [(int(one[0]), int(one[-1])) for one in merged if one.version == version] for version in (4, 6)}
-
-    def matches(row: Row) -> bool:
-        if row.event.ip is None:
-            return False
-        address = ipaddress.ip_address(row.event.ip)
-        same_family = ranges[address.version]
-        at = bisect.bisect_right(same_family, int(address), key=lambda ends: ends[0])
-        return at > 0 and int(address) <= same_family[at - 1][1]
-
-    return _any_of([_network_clause(one) for one in merged]), matches
+def _range(key: str, below: str, least: int | None, end: int | None) -> Iterator[Clause]:
+    if least is not None:
+        yield {key: {"$gte": least}}
+    if end is not None:
+        yield {key: {below: end}}
 
 
 def _network_clause(network: Network) -> Clause:
@@ -197,10 +118,9 @@ def _is_steady(char: str) -> bool:
     return char not in _BREAKING and not unicodedata.combining(char) and unicodedata.is_normalized("NFD", char)
 
 
-def _any_of(clauses: list[Clause]) -> Clause | None:
-    if len(clauses) > _MAX_BRANCHES:
-        return None
-    return clauses[0] if len(clauses) == 1 else {"$or": clauses}
+def _any_of(clauses: list[Clause]) -> Iterator[Clause]:
+    if len(clauses) <= _MAX_BRANCHES:
+        yield clauses[0] if len(clauses) == 1 else {"$or": clauses}
 
 
 def _all_of(clauses: list[Clause]) -> Clause | None:
