@@ -102,17 +102,27 @@ class JetStreamLog:
             await self._bus.api(f"STREAM.PURGE.{subjects.EVENTS_STREAM}", {"filter": subject, "seq": before_seq})
 
 
-async def read_stream(bus: Bus, stream: str, first: int, last: int) -> AsyncIterator[LogMessage]:
-    """What still exists of a stream from `first` to `last`, in order; gaps cost nothing.
+async def read_stream(
+    bus: Bus, stream: str, first: int, last: int | None = None, subject: str = ">"
+) -> AsyncIterator[LogMessage]:
+    """The messages of a stream that still exist from `first` to `last`, in order; gaps cost nothing.
+
+    Args:
+        bus: the connection.
+        stream: name of the stream.
+        first: the lowest sequence.
+        last: the highest sequence; None reads to the end of the stream.
+        subject: only messages on this subject, which may have wildcards.
 
     Raises:
         BusUnavailable: the stream does not answer.
     """
     seq = first
-    while seq <= last:
-        messages = await _next_messages(bus, stream, seq, min(_READ_AT_ONCE, last - seq + 1))
+    while last is None or seq <= last:
+        most = _READ_AT_ONCE if last is None else min(_READ_AT_ONCE, last - seq + 1)
+        messages = await _next_messages(bus, stream, seq, subject, most)
         for message in messages:
-            if message.seq > last:
+            if last is not None and message.seq > last:
                 return
             yield message
         if not messages:
@@ -120,9 +130,9 @@ async def read_stream(bus: Bus, stream: str, first: int, last: int) -> AsyncIter
         seq = messages[-1].seq + 1
 
 
-async def _next_messages(bus: Bus, stream: str, seq: int, most: int) -> list[LogMessage]:
-    """The first messages of a stream at `seq` and behind it; one where the server knows no batches."""
-    request = json.dumps({"seq": seq, "next_by_subj": ">", "batch": most, "max_bytes": _READ_BYTES}).encode()
+async def _next_messages(bus: Bus, stream: str, seq: int, subject: str, most: int) -> list[LogMessage]:
+    """The first messages on `subject` from `seq` on; a single one if the server is older than 2.11, without batches."""
+    request = json.dumps({"seq": seq, "next_by_subj": subject, "batch": most, "max_bytes": _READ_BYTES}).encode()
 
     async def look() -> list[LogMessage]:
         packets = await bus.request_many(_direct_get(bus, stream), request, _ends_batch)
@@ -131,7 +141,7 @@ async def _next_messages(bus: Bus, stream: str, seq: int, most: int) -> list[Log
         found = [_read(packet, stream, seq) for packet in packets]
         return [message for message in found if message is not None]
 
-    return await _unless_behind(bus, stream, seq, ">", look)
+    return await _unless_behind(bus, stream, seq, subject, look)
 
 
 async def _unless_behind(
