@@ -33,6 +33,7 @@ from precedent_indexer.index.directory import IndexDirectory
 from precedent_indexer.index.generations import GenerationStore
 from precedent_indexer.index.log_match import with_watermark
 from precedent_indexer.ingest.applier import Applier, Prepared
+from precedent_indexer.observability.metrics import discard_metrics
 from precedent_indexer.runtime.threads import Workers
 
 _BATCH = 500
@@ -71,14 +72,17 @@ async def fill(texts: list[str]) -> dict[str, float]:
     workers = Workers()
     applier = Applier(
         store=index.store,
-        embedding=Embedding(events=synthetic, questions=synthetic, workers=workers, cache_entries=0),
-        dead_letters=JetStreamDeadLetters(bus, log.created),
+        embedding=Embedding(
+            events=synthetic, questions=synthetic, workers=workers, cache_entries=0, metrics=discard_metrics()
+        ),
+        dead_letters=JetStreamDeadLetters(bus, log.created, None),
         source=source,
         workers=workers,
         max_collections=chosen.precedent_max_collections,
         vectors=index.vectors,
         deleted_text=index.deleted_text,
         deletion_results=DeletionResults(),
+        metrics=discard_metrics(),
     )
     began = time.perf_counter()
     filled = await _apply_all(applier, source, log.last_seq)

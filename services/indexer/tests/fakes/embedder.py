@@ -12,6 +12,7 @@ from precedent_indexer.domain.index_state import ModelInfo
 from precedent_indexer.domain.ports import Embedder
 from precedent_indexer.embedding.model_files import DIMENSIONS
 from precedent_indexer.embedding.scheduler import Embedding
+from precedent_indexer.observability.metrics import discard_metrics
 
 _WORD = re.compile(r"\w+")
 
@@ -41,4 +42,10 @@ class FakeEmbedder:
 
 def embedding_of(embedder: Embedder, cache_entries: int = 0) -> Embedding:
     """The room over an embedder, in the event loop's own thread; without a cache unless asked for one."""
-    return Embedding(events=embedder, questions=embedder, workers=InlineWorkers(), cache_entries=cache_entries)
+    return Embedding(
+        events=embedder,
+        questions=embedder,
+        workers=InlineWorkers(),
+        cache_entries=cache_entries,
+        metrics=discard_metrics(),
+    )

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+from fakes.beside_store import NO_MODEL_FILES
 from fakes.chaos import Chaos
 from fakes.dead_letters import FakeDeadLetters
 from fakes.embedder import FakeEmbedder, embedding_of
@@ -13,12 +14,14 @@ from fakes.vector_store import FakeStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.domain.ports import Embedder, VectorStore
 from precedent_indexer.errors import IndexBroken
+from precedent_indexer.index.deletion_results import DeletionResults
 from precedent_indexer.index.directory import IndexDirectory
 from precedent_indexer.index.generations import Generation, GenerationStore
 from precedent_indexer.index.log_match import with_watermark
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.applier import Applier
 from precedent_indexer.maintenance.rebuild import Rebuilder
+from precedent_indexer.observability.metrics import discard_metrics
 
 
 class Disk:
@@ -65,7 +68,9 @@ class FakeIndexService:
         self.questions.set()
         self.is_rebuilding = False
         self._context = asyncio.Lock()
-        self.generations = GenerationStore(self.disk.directory, self.disk.open_store, self.embedder.model)
+        self.generations = GenerationStore(
+            self.disk.directory, self.disk.open_store, self.embedder.model, NO_MODEL_FILES
+        )
 
     async def start(self) -> None:
         """Open the index, as a start does."""
@@ -104,6 +109,8 @@ class FakeIndexService:
             max_collections=64,
             vectors=index.vectors,
             deleted_text=index.deleted_text,
+            deletion_results=DeletionResults(),
+            metrics=discard_metrics(),
         )
 
     async def reached(self) -> int:

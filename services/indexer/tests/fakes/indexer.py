@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from fakes.beside_store import NoMarker, NoVectors
 from fakes.bookkeeping import FakeCheckpoint
 from fakes.chaos import Chaos, Doom, Killed
 from fakes.dead_letters import FakeDeadLetters
@@ -23,7 +24,7 @@ from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest import applier as applying
 from precedent_indexer.ingest.applier import Applier
 from precedent_indexer.ingest.supervisor import Ingest
-from precedent_indexer.observability.metrics import Metrics
+from precedent_indexer.observability.metrics import Metrics, discard_metrics
 
 _PATIENCE = 20_000
 _ACK_WAIT = 100
@@ -92,7 +93,7 @@ class FakeIndexer:
         self.named_alone: Counter[int] = Counter()
         """How often a message was named alone when the process was killed."""
         self._batch_size = batch_size
-        self._metrics = metrics
+        self._metrics = metrics or discard_metrics()
         self._start()
 
     def _empty_store(self) -> FailingStore:
@@ -112,6 +113,8 @@ class FakeIndexer:
             source=self.log,
             workers=InlineWorkers(),
             max_collections=64,
+            vectors=NoVectors(),
+            deleted_text=NoMarker(),
             deletion_results=self.deletion_results,
             metrics=self._metrics,
         )
@@ -122,6 +125,7 @@ class FakeIndexer:
             progress=self.progress,
             checkpoint=self.checkpoint,
             batch_size=self._batch_size,
+            saves_each=False,
             metrics=self._metrics,
         )
         self._task = asyncio.create_task(self.ingest.run())

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, cast
 
+from fakes.beside_store import NO_MODEL_FILES
 from fakes.dead_letters import FakeDeadLetters
 from fakes.deliveries import FakeFeed
 from fakes.embedder import FakeEmbedder, embedding_of
@@ -18,6 +19,7 @@ from fakes.workers import InlineWorkers
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
 from precedent_indexer.domain.messages import ConsumerState
 from precedent_indexer.domain.ports import Consumer
+from precedent_indexer.index.deletion_results import DeletionResults
 from precedent_indexer.index.directory import IndexDirectory
 from precedent_indexer.index.generations import Generation, GenerationStore
 from precedent_indexer.index.layout import CRASH_JOURNAL
@@ -26,6 +28,7 @@ from precedent_indexer.ingest.applier import Applier
 from precedent_indexer.ingest.checkpoint import Checkpoint
 from precedent_indexer.ingest.supervisor import Ingest
 from precedent_indexer.maintenance.rebuild import Rebuilder
+from precedent_indexer.observability.metrics import discard_metrics
 
 _PATIENCE_S = 60
 _ACK_WAIT = 200
@@ -76,7 +79,7 @@ class WholeIndexer:
     async def start(self) -> None:
         """A new life of the process."""
         self._directory = IndexDirectory(self._path)
-        self._generations = _GenerationStore(self._directory, ChromaStore.open, self._embedder.model)
+        self._generations = _GenerationStore(self._directory, ChromaStore.open, self._embedder.model, NO_MODEL_FILES)
         self._generations.opened = self._opened
         self.index = self._generations.open(await self.log.state())
         self.feed.index_uuid = self.index.identity.uuid
@@ -88,6 +91,8 @@ class WholeIndexer:
             progress=self.progress,
             checkpoint=_Checkpoint(self, self.index),
             batch_size=4,
+            metrics=discard_metrics(),
+            saves_each=False,
         )
         self._tasks = [asyncio.create_task(self.ingest.run())]
 
@@ -172,6 +177,8 @@ class WholeIndexer:
             max_collections=64,
             vectors=index.vectors,
             deleted_text=index.deleted_text,
+            deletion_results=DeletionResults(),
+            metrics=discard_metrics(),
         )
 
     async def reached(self) -> int:

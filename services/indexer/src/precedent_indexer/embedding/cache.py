@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from precedent_indexer.domain.index_state import Vector
-from precedent_indexer.observability.metrics import Metrics, discard_metrics
+from precedent_indexer.observability.metrics import Metrics
 
 
 @dataclass(slots=True)
@@ -20,8 +20,8 @@ class CacheStats:
 class VectorCache:
     """The vectors of the texts used last, by a digest of the text and the model's fingerprint."""
 
-    def __init__(self, entries: int, fingerprint: str, metrics: Metrics | None = None) -> None:
-        self._metrics = metrics or discard_metrics()
+    def __init__(self, entries: int, fingerprint: str, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._entries = entries
         self._salt = fingerprint.encode()
         self._vectors: OrderedDict[bytes, Vector] = OrderedDict()

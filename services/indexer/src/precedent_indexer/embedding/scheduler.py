@@ -42,10 +42,10 @@ class Embedding:
         questions: Embedder,
         workers: Workers,
         cache_entries: int,
-        metrics: Metrics | None = None,
+        metrics: Metrics,
     ) -> None:
         """`events` and `questions` are sessions of the same model."""
-        self._metrics = metrics or discard_metrics()
+        self._metrics = metrics
         self._events = events
         self._questions = questions
         self._workers = workers
@@ -153,7 +153,7 @@ class AbsentModel:
     def __init__(self, fingerprint: str, share_done: Callable[[], float]) -> None:
         """`share_done`: of the rebuild that makes it right again, 0 to 1."""
         self.model = ModelInfo(NAME, fingerprint, DIMENSIONS, "none")
-        self.cache = VectorCache(0, fingerprint)
+        self.cache = VectorCache(0, fingerprint, discard_metrics())
         self._share_done = share_done
 
     def prefetch(self, _text: str) -> None:

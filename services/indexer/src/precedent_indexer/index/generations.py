@@ -68,7 +68,7 @@ class GenerationStore:
         directory: Generations,
         open_store: Callable[[Path], VectorStore],
         model: ModelInfo,
-        model_files: Path | None = None,
+        model_files: Path,
     ) -> None:
         """`model` makes the vectors of every generation that is begun; its files are carried along where given."""
         self.directory = directory
@@ -200,11 +200,10 @@ class GenerationStore:
         return replace(closed, store=self._open_store(closed.path))
 
     def _made(self, generation: Path, identity: Identity) -> VectorStore:
-        if self._model_files is not None:
-            try:
-                carry_files(self._model_files, generation / MODEL_FILES)
-            except OSError as error:
-                log.warning("model_not_carried", generation=generation.name, error=error.strerror)
+        try:
+            carry_files(self._model_files, generation / MODEL_FILES)
+        except OSError as error:
+            log.warning("model_not_carried", generation=generation.name, error=error.strerror)
         store = self._open_store(generation)
         for collection in STANDING_COLLECTIONS:
             store.create(collection)

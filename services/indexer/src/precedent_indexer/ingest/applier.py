@@ -24,7 +24,7 @@ from precedent_indexer.index.deletion_results import DeletionResults
 from precedent_indexer.index.vector_file import VectorFile
 from precedent_indexer.ingest.deletion import Deleter
 from precedent_indexer.ingest.poison import PoisonIsolation
-from precedent_indexer.observability.metrics import Metrics, discard_metrics
+from precedent_indexer.observability.metrics import Metrics
 from precedent_indexer.runtime.threads import Workers
 from precedent_schemas.failures import DeadReason
 
@@ -56,13 +56,13 @@ class Applier:
         source: Log,
         workers: Workers,
         max_collections: int,
-        vectors: VectorFile | None = None,
-        deleted_text: DeletedTextMarker | None = None,
-        deletion_results: DeletionResults | None = None,
-        metrics: Metrics | None = None,
+        vectors: VectorFile,
+        deleted_text: DeletedTextMarker,
+        deletion_results: DeletionResults,
+        metrics: Metrics,
     ) -> None:
         """`vectors` and `deleted_text` are files beside the store; `deletion_results` learn what deletions remove."""
-        self._metrics = metrics or discard_metrics()
+        self._metrics = metrics
         self._store = store
         self._embedding = embedding
         self._dead_letters = dead_letters
@@ -74,7 +74,7 @@ class Applier:
         """Texts that needed no embedding."""
         self._vectors = vectors
         self._deleted_text = deleted_text
-        self._deletion_results = deletion_results or DeletionResults()
+        self._deletion_results = deletion_results
         self._deleter = Deleter(
             store=store,
             embedding=embedding,
@@ -199,8 +199,6 @@ class Applier:
     async def _recall(self, events: Sequence[PutEvent]) -> dict[str, Vector]:
         """Vectors that were computed before and are no longer in memory."""
         found: dict[str, Vector] = {}
-        if self._vectors is None:
-            return found
         unknown = [one.event for one in events if one.event.text not in self._embedding.cache]
         for collection in dict.fromkeys(event.collection for event in unknown):
             texts = list({event.text for event in unknown if event.collection == collection})
@@ -249,7 +247,7 @@ class Applier:
             self._store.write(collection, writes)
             texts = {row.event.text for row, _ in writes.rows.values()}
             before = {rows[event_id].event.text for event_id in writes.rows if event_id in rows} - texts
-            if self._vectors is not None and writes.rows:
+            if writes.rows:
                 self._vectors.keep(collection, {text: prepared.plain[text] for text in texts}, before)
             passed_over = {one.event.text for one in operations if isinstance(one, PutEvent)} - texts
             return writes, before | passed_over
@@ -270,8 +268,7 @@ class Applier:
         """Remove what the index has of these ids, unread, because it is not what the log says."""
 
         def remove() -> None:
-            if self._deleted_text is not None:
-                self._deleted_text.note()
+            self._deleted_text.note()
             self._store.remove(collection, ids, ids)
 
         await self._workers.write(remove)

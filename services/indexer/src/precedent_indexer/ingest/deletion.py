@@ -29,8 +29,8 @@ class Deleter:
         source: Log,
         dead_letters: DeadLetters,
         workers: Workers,
-        vectors: VectorFile | None,
-        deleted_text: DeletedTextMarker | None,
+        vectors: VectorFile,
+        deleted_text: DeletedTextMarker,
         deletion_results: DeletionResults,
     ) -> None:
         self._store = store
@@ -93,13 +93,10 @@ class Deleter:
             await self._workers.write(self._store.write, deletion.collection, Writes(joined=orphaned))
 
     def _forget(self, collection: str, texts: Sequence[str]) -> None:
-        if self._deleted_text is not None:
-            self._deleted_text.note()
-        if self._vectors is not None:
-            self._vectors.forget(collection, texts)
+        self._deleted_text.note()
+        self._vectors.forget(collection, texts)
 
     def _forget_all(self, collection: str) -> None:
-        if self._deleted_text is not None and self._store.count(collection):
+        if self._store.count(collection):
             self._deleted_text.note()
-        if self._vectors is not None:
-            self._vectors.forget_all(collection)
+        self._vectors.forget_all(collection)

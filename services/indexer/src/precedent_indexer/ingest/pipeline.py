@@ -88,7 +88,7 @@ class PipelineContext:
     liveness: Liveness
     batch_size: int
     metrics: Metrics
-    saves_each: bool = False
+    saves_each: bool
     """The watermark is saved with every batch, since other processes go by it."""
 
 

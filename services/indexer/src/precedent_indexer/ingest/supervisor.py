@@ -19,7 +19,7 @@ from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.acks import PendingAcks
 from precedent_indexer.ingest.applier import Applier
 from precedent_indexer.ingest.pipeline import Bookkeeping, Pipeline, PipelineContext
-from precedent_indexer.observability.metrics import Metrics, discard_metrics
+from precedent_indexer.observability.metrics import Metrics
 from precedent_schemas.limits import ACK_WAIT_S
 
 log = structlog.get_logger(__name__)
@@ -45,8 +45,8 @@ class Ingest:
         progress: Progress,
         checkpoint: Bookkeeping,
         batch_size: int,
-        metrics: Metrics | None = None,
-        saves_each: bool = False,
+        metrics: Metrics,
+        saves_each: bool,
     ) -> None:
         self.liveness = Liveness()
         self._context = PipelineContext(
@@ -58,7 +58,7 @@ class Ingest:
             pending_acks=PendingAcks(progress),
             liveness=self.liveness,
             batch_size=batch_size,
-            metrics=metrics or discard_metrics(),
+            metrics=metrics,
             saves_each=saves_each,
         )
         self._stopping = asyncio.Event()

@@ -53,7 +53,7 @@ class DeadBus(FakeBus):
 
 async def test_the_original_is_kept_as_it_was() -> None:
     """Bytes, subject, headers and count of deliveries come back; no `Nats-` header is copied."""
-    letters = JetStreamDeadLetters(DeadBus(), CREATED)
+    letters = JetStreamDeadLetters(DeadBus(), CREATED, None)
     headers = {"traceparent": ["00-1"], "Nats-Msg-Id": ["m"], "nats-expected-stream": ["x"]}
     refused = message(17, b"\xff\x00{", headers=headers, deliveries=3)
     await letters.put(refused, NO)
@@ -69,8 +69,8 @@ async def test_the_original_is_kept_as_it_was() -> None:
 async def test_subject_and_message_id() -> None:
     """The subject names collection and reason; the id makes a repeat within the duplicate window one message."""
     bus = DeadBus()
-    await JetStreamDeadLetters(bus, CREATED).put(message(17, b"{"), NO)
-    await JetStreamDeadLetters(bus, CREATED).put(message(18, b"{", subject="security.events.v1.X\u202e.auth"), NO)
+    await JetStreamDeadLetters(bus, CREATED, None).put(message(17, b"{"), NO)
+    await JetStreamDeadLetters(bus, CREATED, None).put(message(18, b"{", subject="security.events.v1.X\u202e.auth"), NO)
     assert [subject for subject, _, _ in bus.stored] == [
         "security.dead.v1.incidents.invalid",
         "security.dead.v1._.invalid",
@@ -83,7 +83,7 @@ async def test_a_message_refused_again_is_one_dead_letter() -> None:
     """Also long after the duplicate window, and for a process that was started since."""
     bus = DeadBus()
     for _ in range(2):
-        letters = JetStreamDeadLetters(bus, CREATED)
+        letters = JetStreamDeadLetters(bus, CREATED, None)
         await letters.put(message(17, b"{"), NO)
         await letters.put(message(17, b"{"), NO)
     assert len(bus.stored) == await letters.count() == 1
@@ -92,7 +92,7 @@ async def test_a_message_refused_again_is_one_dead_letter() -> None:
 async def test_what_is_removed_is_forgotten() -> None:
     """It is erased from the stream, listed no more, and found no more; the others stay, newest first."""
     bus = DeadBus()
-    letters = JetStreamDeadLetters(bus, CREATED)
+    letters = JetStreamDeadLetters(bus, CREATED, None)
     for seq in (17, 18, 19):
         await letters.put(message(seq, b"{"), NO)
     await letters.refresh()
@@ -104,7 +104,7 @@ async def test_what_is_removed_is_forgotten() -> None:
 
 async def test_which_events_they_are_about() -> None:
     """An id is found where it can be read, in its own collection, for events and outcomes; no longer when removed."""
-    letters = JetStreamDeadLetters(DeadBus(), CREATED)
+    letters = JetStreamDeadLetters(DeadBus(), CREATED, None)
     outcomes, other = "security.outcomes.v1.incidents", "security.events.v1.rules.auth"
     await letters.put(message(17, b'{"id": "a", "severity": 9}'), NO)
     await letters.put(message(18, b'{"event_id": "a", "verdict": "?"}', subject=outcomes), NO)
@@ -126,7 +126,7 @@ async def test_what_somebody_else_put_there_hurts_nobody() -> None:
     bus.stored.append(("security.dead.v1.x.y", b"?", {"Precedent-Stream-Seq": "-1"}))
     nonsense = {"Precedent-Stream-Seq": "5", "Precedent-Reason": "?", "Precedent-Headers": "!", "Precedent-Detail": "d"}
     bus.stored.append(("security.dead.v1.x.y", b"?", nonsense))
-    letters = JetStreamDeadLetters(bus, CREATED)
+    letters = JetStreamDeadLetters(bus, CREATED, None)
     await letters.refresh()
     assert letters.originals() == [5]
     letter = await letters.letter(5)
@@ -137,7 +137,7 @@ async def test_what_somebody_else_put_there_hurts_nobody() -> None:
 async def test_dead_letters_of_a_log_that_was_put_back_still_count() -> None:
     """Put back from a backup it is a new one to its server, but began before that: nothing is refused twice."""
     bus = DeadBus()
-    await JetStreamDeadLetters(bus, CREATED).put(message(17, b"{"), NO)
+    await JetStreamDeadLetters(bus, CREATED, None).put(message(17, b"{"), NO)
     began = datetime(2026, 1, 2, tzinfo=UTC)
     letters = JetStreamDeadLetters(bus, "2026-02-01T00:00:00Z", began)
     await letters.put(message(17, b"{"), NO)
@@ -156,9 +156,9 @@ async def refusals_of(letters: JetStreamDeadLetters) -> Mapping[int, Refusal]:
 async def test_dead_letters_of_an_older_log_mean_nothing_now() -> None:
     """Sequences of a log that was made anew are not confused with those of the one before."""
     bus = DeadBus()
-    await JetStreamDeadLetters(bus, CREATED).put(message(17, b"old"), NO)
+    await JetStreamDeadLetters(bus, CREATED, None).put(message(17, b"old"), NO)
     bus.known_ids.add("dead:17")
-    letters = JetStreamDeadLetters(bus, "2026-02-01T00:00:00Z")
+    letters = JetStreamDeadLetters(bus, "2026-02-01T00:00:00Z", None)
     await letters.refresh()
     assert letters.originals() == []
     assert letters.refusals() == {}
@@ -171,7 +171,7 @@ async def test_headers_beyond_the_servers_limit_are_left_out() -> None:
     """The largest go, the others stay, and the dead letter can be written."""
     bus = DeadBus()
     headers = {"huge": ["x" * 50_000], "traceparent": ["00-1"]}
-    await JetStreamDeadLetters(bus, CREATED).put(message(17, b"{", headers=headers), NO)
+    await JetStreamDeadLetters(bus, CREATED, None).put(message(17, b"{", headers=headers), NO)
     packed = bus.stored[0][2]["Precedent-Headers"]
     assert json.loads(base64.b64decode(packed)) == {"traceparent": ["00-1"]}
 
@@ -180,7 +180,7 @@ async def test_bytes_beyond_max_payload_stay_in_the_log() -> None:
     """A dead letter that the server would cut the connection over is written without them, and says where they are."""
     bus = DeadBus()
     bus.payload_limit = 4_096
-    await JetStreamDeadLetters(bus, CREATED).put(message(17, b"x" * 4_000), NO)
+    await JetStreamDeadLetters(bus, CREATED, None).put(message(17, b"x" * 4_000), NO)
     (_, data, headers) = bus.stored[0]
     assert data == b""
     assert "in the log alone" in headers["Precedent-Detail"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.beside_store import NO_MODEL_FILES
 from fakes.fence import Fence
 from fakes.making import row, writes_of
 from fakes.servers import chroma_server
@@ -115,11 +116,11 @@ def test_an_index_is_begun_found_again_and_replaced(
 ) -> None:
     """The shelf works on the server as it does on a directory; what was replaced is removed after a while."""
     earlier = SharedGenerations(tmp_path / "one", server, Fence(1))
-    first = GenerationStore(earlier, earlier.open, MODEL).open(LOG)
+    first = GenerationStore(earlier, earlier.open, MODEL, NO_MODEL_FILES).open(LOG)
     assert first.is_new
     first.store.write(C, writes_of(row()))
     generations = SharedGenerations(tmp_path / "two", server, Fence(2))
-    generation_store = GenerationStore(generations, generations.open, MODEL)
+    generation_store = GenerationStore(generations, generations.open, MODEL, NO_MODEL_FILES)
     again = generation_store.open(LOG)
     assert (again.is_new, again.path.name, again.identity) == (False, first.path.name, first.identity)
     assert probe_server(server, again.path.name) is None
@@ -143,7 +144,7 @@ def test_a_generation_that_the_server_lost_is_begun_anew_by_its_name(server: Chr
     generations = SharedGenerations(tmp_path / "notes", server, Fence(2))
     assert generations.is_damaged()
     assert probe_server(server, "generation-000001-gone") is not None
-    begun = GenerationStore(generations, generations.open, MODEL).open(LOG, orphan="b" * 32)
+    begun = GenerationStore(generations, generations.open, MODEL, NO_MODEL_FILES).open(LOG, orphan="b" * 32)
     assert (begun.is_new, begun.identity.uuid) == (True, "b" * 32)
     assert server.registry.read().current == begun.path.name
 

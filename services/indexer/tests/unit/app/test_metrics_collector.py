@@ -38,6 +38,7 @@ class Watched(FakeIndexService):
             progress=self.progress,
             checkpoint=FakeCheckpoint(self.feed, chaos),
             batch_size=4,
+            saves_each=False,
             metrics=self.metrics,
         )
         self.jobs = Jobs(self.metrics)

@@ -13,6 +13,7 @@ from precedent_indexer.domain.index_state import Vectors
 from precedent_indexer.embedding import scheduler as module
 from precedent_indexer.embedding.cache import VectorCache
 from precedent_indexer.embedding.scheduler import Embedding
+from precedent_indexer.observability.metrics import discard_metrics
 from precedent_indexer.runtime.priority import QueryPriority
 
 
@@ -55,7 +56,7 @@ async def test_without_entries_nothing_is_remembered() -> None:
 
 def test_the_text_used_longest_ago_is_forgotten_first() -> None:
     """The cache is bounded, and what is used stays."""
-    cache = VectorCache(2, "model")
+    cache = VectorCache(2, "model", discard_metrics())
     vector = np.ones(3, np.float32)
     cache.put("a", vector)
     cache.put("b", vector)
@@ -67,7 +68,7 @@ def test_the_text_used_longest_ago_is_forgotten_first() -> None:
 
 def test_a_deleted_text_leaves_no_vector() -> None:
     """What is forgotten is gone, and what was never known is no error."""
-    cache = VectorCache(10, "model")
+    cache = VectorCache(10, "model", discard_metrics())
     cache.put("secret", np.ones(3, np.float32))
     cache.forget(["secret", "never seen"])
     assert len(cache) == 0
@@ -121,7 +122,9 @@ class HeldWorkers(InlineWorkers):
 async def test_events_wait_for_questions_in_hand() -> None:
     """While a question is computed, no slice of events begins; then both are answered."""
     events, questions, workers = Recorder(), Recorder(), HeldWorkers()
-    embedding = Embedding(events=events, questions=questions, workers=workers, cache_entries=0)
+    embedding = Embedding(
+        events=events, questions=questions, workers=workers, cache_entries=0, metrics=discard_metrics()
+    )
     asking = asyncio.create_task(embedding.of_question("urgent"))
     await asyncio.sleep(0)
     indexing = asyncio.create_task(embedding.of_events(["routine"]))
@@ -152,7 +155,9 @@ async def test_long_and_short_events_are_sliced_by_length(
 async def test_batches_are_embedded_one_after_the_other() -> None:
     """The first is done first; a text that both have is embedded once."""
     recorder = Recorder()
-    embedding = Embedding(events=recorder, questions=recorder, workers=InlineWorkers(), cache_entries=10)
+    embedding = Embedding(
+        events=recorder, questions=recorder, workers=InlineWorkers(), cache_entries=10, metrics=discard_metrics()
+    )
     done: list[str] = []
 
     async def embed(name: str, texts: list[str]) -> None:
@@ -176,7 +181,9 @@ async def test_a_question_that_must_wait_is_embedded_meanwhile() -> None:
 async def test_the_same_question_at_once_is_embedded_once() -> None:
     """Both askers get the vector, also when one of them gives up before."""
     events, questions, workers = Recorder(), Recorder(), HeldWorkers()
-    embedding = Embedding(events=events, questions=questions, workers=workers, cache_entries=0)
+    embedding = Embedding(
+        events=events, questions=questions, workers=workers, cache_entries=0, metrics=discard_metrics()
+    )
     impatient, patient = (asyncio.create_task(embedding.of_question("both")) for _ in range(2))
     await asyncio.sleep(0)
     impatient.cancel()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.beside_store import NO_MODEL_FILES
 from fakes.making import row, unit, writes_of
 from fakes.vector_store import FakeStore
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
@@ -40,7 +41,7 @@ class Disk:
 
     def start(self, log: LogState = LOG, model: ModelInfo = MODEL, orphan: str | None = None) -> Generation:
         """As a start of the indexer does."""
-        return GenerationStore(self.directory, self.open_store, model).open(log, orphan=orphan)
+        return GenerationStore(self.directory, self.open_store, model, NO_MODEL_FILES).open(log, orphan=orphan)
 
     def used(self) -> FakeStore:
         """The store in use."""
@@ -167,7 +168,7 @@ def test_what_a_probe_finds_broken_is_not_even_opened(disk: Disk) -> None:
         opened.append(path)
         return disk.open_store(path)
 
-    index = GenerationStore(disk.directory, open_store, MODEL).open(LOG, broken="its probe failed")
+    index = GenerationStore(disk.directory, open_store, MODEL, NO_MODEL_FILES).open(LOG, broken="its probe failed")
     assert index.is_new
     assert broken not in opened
     assert "a text" in index.vectors.find("incidents", ["a text"])
@@ -204,7 +205,7 @@ def _until_closed(generation: Path) -> None:
 def test_files_that_are_no_chroma_are_begun_anew(tmp_path: Path) -> None:
     """The real store, its database overwritten: noticed at start, said, and begun anew."""
     directory = IndexDirectory(tmp_path)
-    first = GenerationStore(directory, ChromaStore.open, MODEL).open(LOG)
+    first = GenerationStore(directory, ChromaStore.open, MODEL, NO_MODEL_FILES).open(LOG)
     first_uuid = first.identity.uuid
     generation = directory.current()
     assert generation is not None
@@ -213,11 +214,11 @@ def test_files_that_are_no_chroma_are_begun_anew(tmp_path: Path) -> None:
     _until_closed(generation)
     for database in generation.glob("chroma.sqlite3*"):
         database.write_bytes(b"not a database" * 1000)
-    again = GenerationStore(directory, ChromaStore.open, MODEL).open(LOG)
+    again = GenerationStore(directory, ChromaStore.open, MODEL, NO_MODEL_FILES).open(LOG)
     assert again.is_new
     assert again.identity.uuid != first_uuid
     again.store.close()
-    kept = GenerationStore(directory, ChromaStore.open, MODEL).open(LOG)
+    kept = GenerationStore(directory, ChromaStore.open, MODEL, NO_MODEL_FILES).open(LOG)
     assert (kept.is_new, kept.identity) == (False, again.identity)
     kept.store.close()
     directory.close()

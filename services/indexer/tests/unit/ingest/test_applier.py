@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fakes.beside_store import NoMarker, NoVectors
 from fakes.chaos import Chaos, Doom
 from fakes.dead_letters import FakeDeadLetters
 from fakes.embedder import FakeEmbedder, embedding_of
@@ -16,10 +17,12 @@ from precedent_indexer.domain.messages import LogMessage, Refusal
 from precedent_indexer.domain.operations import Operation, decode
 from precedent_indexer.domain.rows import INDEX_FORMAT
 from precedent_indexer.errors import ModelUnavailable, StoreUnavailable
+from precedent_indexer.index.deletion_results import DeletionResults
 from precedent_indexer.ingest import applier as applying
 from precedent_indexer.ingest import deletion as deleting
 from precedent_indexer.ingest import poison as blaming
 from precedent_indexer.ingest.applier import Applier
+from precedent_indexer.observability.metrics import discard_metrics
 from precedent_schemas.events import Deletion
 from precedent_schemas.failures import DeadReason
 
@@ -87,6 +90,10 @@ class Bench:
             source=self.log,
             workers=InlineWorkers(),
             max_collections=max_collections,
+            vectors=NoVectors(),
+            deleted_text=NoMarker(),
+            deletion_results=DeletionResults(),
+            metrics=discard_metrics(),
         )
         self.applied = 0
 

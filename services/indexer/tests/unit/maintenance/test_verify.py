@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from fakes.beside_store import NoMarker, NoVectors
 from fakes.chaos import Chaos
 from fakes.dead_letters import FakeDeadLetters
 from fakes.embedder import FakeEmbedder, embedding_of
@@ -15,9 +16,11 @@ from fakes.vector_store import FakeStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.domain.index_state import Writes
 from precedent_indexer.errors import StoreUnavailable
+from precedent_indexer.index.deletion_results import DeletionResults
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.applier import Applier
 from precedent_indexer.maintenance.verify import Subject, Verifier
+from precedent_indexer.observability.metrics import discard_metrics
 from precedent_schemas.events import Deletion, Verdict
 from precedent_schemas.jobs import JobReport
 from precedent_schemas.limits import MAX_JOB_EXAMPLES
@@ -44,6 +47,10 @@ class Index:
             source=self.log,
             workers=workers,
             max_collections=2,
+            vectors=NoVectors(),
+            deleted_text=NoMarker(),
+            deletion_results=DeletionResults(),
+            metrics=discard_metrics(),
         )
         self.subject = Subject(
             store=self.store,

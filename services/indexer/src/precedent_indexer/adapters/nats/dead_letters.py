@@ -32,7 +32,7 @@ _MAX_DIGITS: Final = 19
 class JetStreamDeadLetters:
     """Where refused messages go, and where they are found again."""
 
-    def __init__(self, bus: Bus, log_created: str, log_began_at: datetime | None = None) -> None:
+    def __init__(self, bus: Bus, log_created: str, log_began_at: datetime | None) -> None:
         """Dead letters from before the log are of an older one, whose sequences mean nothing now.
 
         Args:
