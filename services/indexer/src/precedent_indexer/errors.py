@@ -10,6 +10,7 @@ IndexerError
 │   │   ├── JetStreamRefused    it answers with an error
 │   │   └── DeadLettersRefused  the dead-letter stream takes no message
 │   ├── StoreUnavailable  Chroma fails
+│   │   └── ResourceShortage  for want of files, memory, threads, room or permission: nothing is rebuilt for it
 │   └── ModelUnavailable  the model runtime fails on a text that it must be able to embed
 ├── Stalled               ingest does not advance for an unknown reason: the process ends
 ├── LeaseLost             another replica writes the index: the process ends, and starts again beside it
@@ -148,6 +149,15 @@ class StoreUnavailable(Fault):
     """Chroma fails."""
 
     says = "the index cannot be read or written"
+
+
+class ResourceShortage(StoreUnavailable):
+    """The store fails for want of open files, memory, threads, room or permission; the message names the remedy.
+
+    That says nothing of the index: nothing is rebuilt for it.
+    """
+
+    says = "the system does not give the index what it needs: the indexer's log names it"
 
 
 class ModelUnavailable(Fault):

@@ -18,6 +18,7 @@ from precedent_indexer.app.run import exit_code, run
 from precedent_indexer.app.startup import CONNECTION_NAME, open_log, start_refusals
 from precedent_indexer.errors import (
     FAILED,
+    ResourceShortage,
     Stalled,
     StartRefused,
     StoreUnavailable,
@@ -26,6 +27,7 @@ from precedent_indexer.index.directory import IndexDirectory
 from precedent_indexer.index.generations import GenerationStore, open_index
 from precedent_indexer.observability import metrics_server
 from precedent_indexer.observability.metrics import Metrics
+from precedent_indexer.runtime.open_files import raise_limit
 from precedent_indexer.runtime.shutdown import when_told
 from precedent_indexer.runtime.threads import Workers
 from precedent_indexer.settings import Settings
@@ -77,11 +79,14 @@ async def open_offline(settings: Settings) -> AsyncIterator[ActiveIndex]:
 
 async def _prepare(settings: Settings, directory: IndexDirectory, workers: Workers) -> tuple[Models, str | None]:
     """The model, and what is wrong with the generation in use: both take seconds, so they are done together."""
+    raise_limit(settings.precedent_max_collections)
     current = directory.current()
     probing = asyncio.create_task(probe(current, directory.lock)) if current else None
     try:
         models = await asyncio.to_thread(Models, settings, workers, Metrics())
         return models, await probing if probing else None
+    except ResourceShortage as error:
+        raise StartRefused(f"the index in {directory.path} cannot be used: {error}") from error
     finally:
         if probing:
             probing.cancel()
@@ -94,15 +99,14 @@ async def _open(
     generations = GenerationStore(directory, ChromaStore.open, models.installed.model, models.files)
     opened = await open_log(bus, settings)
     source, dead_letters = opened.source, opened.dead_letters
-    try:
-        with start_refusals():
-            # Asked before anything is written: a refused start leaves everything as it was.
-            index = await open_index(
-                generations, source, opened.state, broken, await DurableConsumer(bus).orphaned_index()
-            )
-            await DurableConsumer(bus).ensure(index_uuid=index.identity.uuid, after_seq=index.identity.watermark)
-    except StoreUnavailable as error:
-        raise StartRefused(f"the index in {directory.path} cannot be used: {error}") from error
+    with start_refusals():
+        # Asked before anything is written: a refused start leaves everything as it was.
+        orphan = await DurableConsumer(bus).orphaned_index()
+        try:
+            index = await open_index(generations, source, opened.state, broken, orphan)
+        except StoreUnavailable as error:
+            raise StartRefused(f"the index in {directory.path} cannot be used: {error}") from error
+        await DurableConsumer(bus).ensure(index_uuid=index.identity.uuid, after_seq=index.identity.watermark)
     dependencies = Dependencies(
         settings,
         bus,

@@ -18,7 +18,7 @@ from precedent_indexer.domain.index_state import Identity, ModelInfo
 from precedent_indexer.domain.messages import LogState
 from precedent_indexer.domain.ports import Generations, Log, VectorStore
 from precedent_indexer.domain.rows import INDEX_FORMAT
-from precedent_indexer.errors import IndexBroken, StoreUnavailable
+from precedent_indexer.errors import IndexBroken, ResourceShortage, StoreUnavailable
 from precedent_indexer.index.deleted_text import DeletedTextMarker
 from precedent_indexer.index.directory import carry_files, is_still
 from precedent_indexer.index.layout import MODEL_FILES, UNFINISHED
@@ -90,6 +90,8 @@ class GenerationStore:
             # Opening takes a while in a large index: it is done once.
             self._looked_at = self._open_store(current)
             return self._looked_at.identity()
+        except ResourceShortage:
+            raise
         except (IndexBroken, StoreUnavailable):
             return None
 
@@ -120,6 +122,8 @@ class GenerationStore:
         try:
             store, self._looked_at = self._looked_at or self._open_store(current), None
             identity = store.identity()
+        except ResourceShortage:
+            raise
         except (IndexBroken, StoreUnavailable) as error:
             log.warning("index_rebuilt", reason=str(error), generation=current.name)
             return self.begin(log_state, orphan)
@@ -226,6 +230,8 @@ class GenerationStore:
         try:
             store = self._open_store(path)
             identity = store.identity()
+        except ResourceShortage:
+            raise
         except (IndexBroken, StoreUnavailable) as error:
             log.warning("rebuild_started_over", reason=str(error), generation=path.name)
             self.directory.drop(path)

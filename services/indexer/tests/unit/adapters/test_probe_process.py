@@ -12,7 +12,7 @@ from precedent_indexer.adapters.chroma import probe_process as probing
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
 from precedent_indexer.adapters.chroma.probe import probe_files
 from precedent_indexer.adapters.chroma.probe_process import probe
-from precedent_indexer.errors import IndexBroken
+from precedent_indexer.errors import IndexBroken, ResourceShortage
 
 C = "incidents"
 
@@ -73,14 +73,14 @@ def test_a_segment_whose_file_is_gone_is_found(generation: Path, name: str) -> N
     ("code", "says"),
     [
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "ended by signal 11"),
-        ("import sys; sys.exit('a reason\\nthe last line')", "failed: the last line"),
+        ("import sys; sys.stderr.write('a reason\\nthe last line\\n'); sys.exit(4)", "failed: the last line"),
         ("import sys; sys.exit(0)", None),
     ],
 )
 async def test_however_the_child_ends_there_is_a_verdict(
     tmp_path: Path, lock: int, monkeypatch: pytest.MonkeyPatch, code: str, says: str | None
 ) -> None:
-    """A crash and an error mean that the generation is broken."""
+    """A crash and a finding mean that the generation is broken."""
     script = tmp_path / "child"
     script.write_text(f"#!{sys.executable}\n{code}\n")
     script.chmod(0o700)
@@ -88,6 +88,47 @@ async def test_however_the_child_ends_there_is_a_verdict(
     found = await probe(tmp_path, lock)
     assert (found is None) is (says is None)
     assert says is None or says in str(found)
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "out of memory"),
+        (
+            "import os, sys; sys.stderr.write('memory allocation of 32 bytes failed\\n'); os.abort()",
+            "too little memory",
+        ),
+        ("raise ImportError('x.so: failed to map segment from shared object')", "too little memory"),
+        ("raise SystemExit(1)", "exit code 1"),
+    ],
+)
+async def test_a_look_that_the_system_ends_says_nothing_of_the_generation(
+    tmp_path: Path, lock: int, monkeypatch: pytest.MonkeyPatch, code: str, says: str
+) -> None:
+    """Killed, out of memory, or never come to look: the start is refused with the reason, and nothing is rebuilt."""
+    script = tmp_path / "child"
+    script.write_text(f"#!{sys.executable}\n{code}\n")
+    script.chmod(0o700)
+    monkeypatch.setattr(probing.sys, "executable", str(script))
+    with pytest.raises(ResourceShortage, match=says):
+        await probe(tmp_path, lock)
+
+
+async def test_a_sound_generation_is_not_called_broken_for_a_limit(
+    generation: Path, lock: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real look at a real generation, with too few open files; without the limit the same generation passes."""
+    script = generation / "child"
+    script.write_text(
+        f"#!{sys.executable}\nimport resource, os, sys\nresource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))\n"
+        f"os.execv({sys.executable!r}, [{sys.executable!r}, *sys.argv[1:]])\n"
+    )
+    script.chmod(0o700)
+    with monkeypatch.context() as patch:
+        patch.setattr(probing.sys, "executable", str(script))
+        with pytest.raises(ResourceShortage, match="open files"):
+            await probe(generation, lock)
+    assert await probe(generation, lock) is None
 
 
 LOOKS_FOR_EVER = """

@@ -11,8 +11,9 @@ import numpy as np
 from chromadb.api import ClientAPI
 from chromadb.config import Settings as ChromaSettings
 
+from precedent_indexer.adapters.chroma.shortage import shortage
 from precedent_indexer.adapters.chroma.writing import ChromaTables
-from precedent_indexer.errors import IndexBroken
+from precedent_indexer.errors import IndexBroken, ResourceShortage
 from precedent_indexer.runtime.file_lock import exclusive_lock
 from precedent_indexer.runtime.memory import wipe_memory
 
@@ -39,6 +40,7 @@ class ChromaStore(ChromaTables):
 
         Raises:
             IndexBroken: they are there and cannot be read.
+            ResourceShortage: the system does not give what that needs.
         """
         wipe_memory()
         try:
@@ -49,6 +51,9 @@ class ChromaStore(ChromaTables):
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # Chroma raises of many kinds over broken files, a panic of its core among them
+            lacking = shortage(error, directory)
+            if lacking is not None:
+                raise ResourceShortage(f"the index in {directory} cannot be opened: {lacking}") from error
             raise IndexBroken(f"the index in {directory} cannot be opened: {type(error).__name__}") from error
         return store
 

@@ -8,7 +8,8 @@ from typing import Final
 from chromadb.errors import ChromaError
 
 from precedent_indexer.adapters.chroma.health import Symptoms
-from precedent_indexer.errors import StoreUnavailable
+from precedent_indexer.adapters.chroma.shortage import named
+from precedent_indexer.errors import ResourceShortage, StoreUnavailable
 
 _PANIC: Final = "PanicException"
 """Chroma's core ends a call so where it meets what it holds for impossible; it is no Exception, and has no module."""
@@ -31,6 +32,7 @@ class StoreCalls:
         """Inside, Chroma is asked to do `what`.
 
         Raises:
+            ResourceShortage: it cannot, since the system does not give what that needs.
             StoreUnavailable: it cannot, or the store is closed.
         """
         if self._closed:
@@ -43,6 +45,9 @@ class StoreCalls:
             if not _is_chromas(error):
                 raise
             self.symptoms.failed(what, str(error))
+            lacking = named(str(error))
+            if lacking is not None:
+                raise ResourceShortage(f"Chroma cannot {what}: {lacking}") from error
             # Chroma's own words may hold values of an event; the system's do not.
             why = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
             raise StoreUnavailable(f"Chroma cannot {what}: {type(error).__name__}{why}") from error

@@ -4,7 +4,7 @@ import threading
 import time
 from typing import Final
 
-_FULL: Final = ("disk is full", "no space left", "disk full")
+FULL: Final = ("disk is full", "no space left", "disk full")
 """Words of SQLite and of the operating system."""
 
 
@@ -29,7 +29,7 @@ class Symptoms:
         with self._lock:
             times, since = self._failing.get(what, (0, time.monotonic()))
             self._failing[what] = (times + 1, since)
-            if any(words in detail.lower() for words in _FULL):
+            if any(words in detail.lower() for words in FULL):
                 self._full, self._wrote_since = True, False
 
     def last(self, times: int, seconds: float) -> bool:

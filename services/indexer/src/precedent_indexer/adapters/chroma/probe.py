@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from precedent_indexer.adapters.chroma.embedded import open_client
 from precedent_indexer.adapters.chroma.server import ChromaServer
-from precedent_indexer.errors import IndexBroken
+from precedent_indexer.adapters.chroma.shortage import shortage
+from precedent_indexer.errors import IndexBroken, ResourceShortage
 
 _PLACES: Final = 20
 """Evenly spaced parts of a collection that are looked at."""
@@ -22,6 +23,7 @@ def probe_files(generation: Path, expect: Callable[[int], None]) -> None:
 
     Raises:
         IndexBroken: something fails, or contradicts itself; the message holds nothing of any event.
+        ResourceShortage: something fails for want of what the system does not give.
     """
     try:
         collections = open_client(generation).list_collections()
@@ -31,6 +33,9 @@ def probe_files(generation: Path, expect: Callable[[int], None]) -> None:
     except IndexBroken:
         raise
     except BaseException as error:  # Chroma raises of many kinds over broken files, a panic of its core among them
+        lacking = shortage(error, generation)
+        if lacking is not None:
+            raise ResourceShortage(lacking) from error
         raise IndexBroken(f"it cannot be read: {type(error).__name__}") from error
 
 

@@ -14,6 +14,8 @@ from typing import Final
 import structlog
 
 from precedent_indexer.adapters.chroma.probe import probe_files
+from precedent_indexer.adapters.chroma.shortage import named
+from precedent_indexer.errors import IndexBroken, ResourceShortage
 
 COMMAND: Final = "probe"
 """Hidden command of the console program: the child's part."""
@@ -24,6 +26,10 @@ can lead round in circles."""
 _WAITS: Final = 6
 """Of a busy machine or disk: so many times as long may pass meanwhile."""
 _MAX_DETAIL: Final = 200
+_BROKEN: Final = 4
+"""Exit code of the child that found the generation broken; no interpreter and no library ends with it by itself."""
+_FROM_OUTSIDE: Final = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+"""Signals that nothing in a generation can cause."""
 
 log = structlog.get_logger(__name__)
 
@@ -31,20 +37,28 @@ log = structlog.get_logger(__name__)
 async def probe(generation: Path, lock: int) -> str | None:
     """What is wrong with a generation; None where nothing is.
 
+    Only what the child says of the generation, or a fatal signal over it, counts against the generation.
+
     Args:
         generation: its directory.
         lock: the descriptor that keeps the index locked; the child holds it too, so that no other indexer opens the
             files before the child has left them, whatever becomes of this process.
+
+    Raises:
+        ResourceShortage: nothing is known of it, since the child lacked something, was killed, or never ran.
     """
     log.info("index_probing", generation=generation.name)
-    child = await asyncio.create_subprocess_exec(
-        # -P: nothing of the directory that we happen to be in is taken for a module.
-        *(sys.executable, "-P", "-m", "precedent_indexer", COMMAND, str(generation)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        pass_fds=(lock,),
-    )
+    try:
+        child = await asyncio.create_subprocess_exec(
+            # -P: nothing of the directory that we happen to be in is taken for a module.
+            *(sys.executable, "-P", "-m", "precedent_indexer", COMMAND, str(generation)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            pass_fds=(lock,),
+        )
+    except OSError as error:
+        raise ResourceShortage(f"its probe cannot be started: {named(str(error)) or error.strerror}") from error
     try:
         # Not `communicate`, which would close its input: that is how it learns that nobody waits for it any more.
         said = await child.stderr.read() if child.stderr else b""
@@ -53,23 +67,36 @@ async def probe(generation: Path, lock: int) -> str | None:
         if child.returncode is None:
             child.kill()
             await child.wait()
-    if code == 0:
-        return None
+    return None if code == 0 else _verdict(code, said.decode(errors="replace"))
+
+
+def _verdict(code: int, said: str) -> str:
+    """What is wrong with the generation, by the exit code of its probe and what it said.
+
+    Raises:
+        ResourceShortage: as `probe`.
+    """
     if -code in {signal.SIGPROF, signal.SIGALRM}:
         return "its probe came to no end"
-    detail = said.decode(errors="replace").strip().rpartition("\n")[2][:_MAX_DETAIL]
-    return f"its probe failed: {detail}" if code > 0 else f"its probe was ended by signal {-code}"
+    detail = said.strip().rpartition("\n")[2][:_MAX_DETAIL]
+    if code == _BROKEN:
+        return f"its probe failed: {detail}"
+    lacking = named(said)
+    if lacking is None and code < 0 and -code not in _FROM_OUTSIDE:
+        return f"its probe was ended by signal {-code}"
+    end = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    raise ResourceShortage(f"its probe {end}: {lacking or detail or 'it may have been out of memory'}")
 
 
 def run_probe(generation: Path) -> None:
-    """The child's part.
-
-    Raises:
-        IndexBroken: the generation is not sound.
-    """
+    """The child's part: exits with a code of its own where the generation is not sound."""
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     _end_in_time(0)
-    probe_files(generation, _end_in_time)
+    try:
+        probe_files(generation, _end_in_time)
+    except IndexBroken as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(_BROKEN)
 
 
 def _end_in_time(rows: int) -> None:
