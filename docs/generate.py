@@ -14,12 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import reference_tables
+
 ROOT: Final = Path(__file__).parent.parent
 DOCUMENTS: Final = (
     ROOT / "services" / "indexer" / "README.md",
     ROOT / "README.md",
     ROOT / "docs" / "observing.md",
     ROOT / "docs" / "operating.md",
+    ROOT / "docs" / "reference.md",
     ROOT / "docs" / "security.md",
 )
 PART: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -80,6 +83,11 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "stream-settings": _stream_settings,
     "metrics": _metrics,
     "questions": _questions,
+    "event-fields": reference_tables.event_fields,
+    "outcome-fields": reference_tables.outcome_fields,
+    "filter-fields": reference_tables.filter_fields,
+    "hit-fields": reference_tables.hit_fields,
+    "client-settings": reference_tables.client_settings,
 }
 
 
