@@ -106,3 +106,17 @@ async def test_settings_that_are_edited_while_it_runs_are_said(own_wire: Wire, n
         assert "error" not in await own_wire.api(f"STREAM.UPDATE.{LOG}", EVENTS_STREAM_CONFIG)
         await own_wire.covered(await own_wire.event("incidents", "an event", id="a"))
         await eventually(lambda: stats_say("serving"), timeout=30)
+
+
+async def test_small_limits_of_the_consumer_are_kept(own_wire: Wire, new_indexer: NewIndexer) -> None:
+    """Its bounds on pull requests are taken over from the server's words, which the log has; events are indexed."""
+    indexer = new_indexer()
+    await asyncio.to_thread(run_indexer_command, ["init"], env={"NATS_URL": indexer.nats_url})
+    config = (await own_wire.api(f"CONSUMER.INFO.{LOG}.{CONSUMER}"))["config"]
+    limited = {"stream_name": LOG, "config": config | {"max_batch": 4, "max_expires": 5 * 10**9}, "action": "update"}
+    assert "error" not in await own_wire.api(f"CONSUMER.CREATE.{LOG}.{CONSUMER}", limited)
+    async with indexer:
+        last = [await own_wire.event("incidents", f"event {number}", id=f"e{number}") for number in range(50)][-1]
+        await own_wire.covered(last)
+        words = [entry["said"] for entry in indexer.logs() if entry.get("event") == "pull_refused"]
+        assert [one for one in words if "MaxRequestBatch of 4" in one]

@@ -224,3 +224,18 @@ async def test_state() -> None:
     for error in (ConsumerGone, ConsumerGone, JetStreamRefused):
         with pytest.raises(error):
             await feed.state()
+
+
+async def test_limits_of_the_consumer_on_pull_requests_are_kept() -> None:
+    """Words of a 409 name them: the next request is as small, and as short, as the server wants it."""
+    bus = FakeBus()
+    feed = await feed_of(bus)
+    receive = bus.handlers[feed._inbox]
+    await receive(status("409", Description="Exceeded MaxRequestBatch of 3"))
+    await feed.next_batch(8, 0.01)
+    assert asked(bus)[-1] == 3
+    await receive(status("409", Description="Exceeded MaxRequestExpires of 10s"))
+    feed._forget_pulls()
+    await feed.next_batch(8, 0.01)
+    request = json.loads(bus.published[-1][1])
+    assert (request["expires"], request["idle_heartbeat"]) == (15 * 10**9, 5 * 10**9)

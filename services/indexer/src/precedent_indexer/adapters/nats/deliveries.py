@@ -6,6 +6,7 @@ when a timeout ends; messages wait in a bounded queue, and the server holds back
 
 import asyncio
 import json
+import re
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -13,11 +14,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import structlog
+
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.log import message_headers
 from precedent_indexer.domain.messages import ConsumerState, LogMessage, Packet
 from precedent_indexer.errors import ConsumerGone, JetStreamCode, JetStreamRefused
 from precedent_schemas.subjects import CONSUMER, EVENTS_STREAM
+
+log = structlog.get_logger(__name__)
 
 INDEX_UUID_KEY: Final = "precedent_index"
 """Key of the consumer's metadata that names the index which it feeds."""
@@ -31,6 +36,9 @@ _PULL_EXPIRES_S: Final = 30
 _HEARTBEAT_S: Final = 5
 _SILENCE_S: Final = 2.5 * _HEARTBEAT_S
 """After so long without a word, the open pull request is taken for lost."""
+_LEAST_EXPIRES_S: Final = 0.5
+_LIMIT: Final = re.compile(r"MaxRequest(?P<what>Batch|Expires) of (?P<bound>\d+)")
+"""How the server words that a pull request is beyond a limit of the consumer."""
 _ACK_PREFIX: Final = "$JS.ACK."
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -73,6 +81,9 @@ class PullFeed:
         self._heard = time.monotonic()
         self._gone = False
         self._unheard = False
+        self._most = window
+        self._expires_s: float = _PULL_EXPIRES_S
+        self._said: set[str] = set()
         self._inbox = bus.new_inbox()
         self._unsubscribe: Callable[[], Awaitable[None]] | None = None
         bus.on_reconnect.append(self._forget_pulls)
@@ -147,7 +158,9 @@ class PullFeed:
         room = self._window - max(self._asked, 0) - len(self._queue)
         if room < self._window // 2:
             return
-        request = {"batch": room, "expires": _PULL_EXPIRES_S * _NS, "idle_heartbeat": _HEARTBEAT_S * _NS}
+        room = min(room, self._most)
+        heartbeat_s = min(_HEARTBEAT_S, self._expires_s / 2)
+        request = {"batch": room, "expires": int(self._expires_s * _NS), "idle_heartbeat": int(heartbeat_s * _NS)}
         self._asked = max(self._asked, 0) + room
         await self._bus.publish(
             self._bus.api_subject(f"CONSUMER.MSG.NEXT.{EVENTS_STREAM}.{CONSUMER}"),
@@ -174,9 +187,24 @@ class PullFeed:
             # Nobody listens for pull requests: the consumer, its leader, its stream or JetStream is away.
             self._unheard = True
             self._arrived.set()
-        elif status == "409" and packet.headers.get("Description") == "Consumer Deleted":
+        elif status == "409":
+            self._adapt(packet.headers.get("Description", ""))
+
+    def _adapt(self, words: str) -> None:
+        """Take in why the server ended a pull request: a limit is kept from now on, and all of it is said."""
+        exceeded = _LIMIT.search(words)
+        if words == "Consumer Deleted":
             self._gone = True
             self._arrived.set()
+        elif exceeded is not None and exceeded["what"] == "Batch":
+            self._most = max(1, int(exceeded["bound"]))
+        elif exceeded is not None:
+            self._expires_s = max(_LEAST_EXPIRES_S, self._expires_s / 2)
+        if words not in self._said:
+            self._said.add(words)
+            log.warning(
+                "pull_refused", consumer=CONSUMER, said=words[:200], batch=self._most, expires_s=self._expires_s
+            )
 
 
 def _log_message(packet: Packet) -> LogMessage:
