@@ -15,7 +15,7 @@ PATHS_services/backend-adapter := -e schemas -e services/backend-adapter
 PATHS_tests := -e schemas -e services/backend-adapter
 PATHS_tests/compat := $(PATHS_tests)
 # Made by the targets that need them, never by `setup`.
-TOOLS := tests/fuzz tools/audit tools/k8s
+TOOLS := tests/fuzz tools/audit tools/k8s tools/release
 PATHS_tests/fuzz := -e schemas -e services/indexer
 MODEL := services/indexer/.venv/share/precedent-indexer/model/manifest.json
 PIP := -m pip install --quiet --disable-pip-version-check
@@ -62,7 +62,7 @@ lock: ## Resolve the locks anew after a change of dependencies (needs uv)
 	for tool in $(TOOLS); do (cd $$tool && $(LOCK)) || exit 1; done
 
 clean: ## Remove the environments and every cache
-	rm -rf $(ENVIRONMENTS:%=%/.venv) $(TOOLS:%=%/.venv) data build
+	rm -rf $(ENVIRONMENTS:%=%/.venv) $(TOOLS:%=%/.venv) data build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf $(foreach cache,.pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache,$(cache) $(PROJECTS:%=%/$(cache)))
 
@@ -194,6 +194,20 @@ $(KUSTOMIZE): deploy/versions.env
 test-k8s: tests/.venv/ready tools/k8s/.venv/ready $(KUSTOMIZE) ## Kubernetes manifests, rendered by kustomize and held against its schemas
 	@echo "== tests of the manifests"
 	@cd tests && .venv/bin/pytest -q k8s contract/test_kubernetes.py
+
+# -- distributions ------------------------------------------------------------------------------------------
+.PHONY: wheels test-install
+wheels: tools/release/.venv/ready ## Every distribution into dist/, with the indexer's locks; checked by twine
+	@rm -rf dist && mkdir dist
+	@tools/release/.venv/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  --wheel-dir dist ./schemas ./services/backend-adapter ./services/indexer
+	@cp services/indexer/image.lock dist/indexer.lock
+	@cp services/indexer/model.lock dist/model.lock
+	@tools/release/.venv/bin/twine check --strict dist/*.whl
+
+test-install: setup wheels ## dist/ alone, installed into fresh environments as docs/install.md says (downloads both sides)
+	@echo "== tests of the installation"
+	@cd tests && .venv/bin/pytest -q install
 
 # -- how fast -----------------------------------------------------------------------------------------------
 .PHONY: bench bench-million performance

@@ -7,7 +7,6 @@ it compares only, names each stale file and exits 1.
 import argparse
 import json
 import sys
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from precedent_schemas.dead_letters import DeadLetter
 from precedent_schemas.events import Deletion, EventBody, Outcome
 from precedent_schemas.failures import ErrorBody
 from precedent_schemas.streams import CONSUMER_CONFIG, EVENTS_STREAM_CONFIG, STREAM_CONFIGS
+from precedent_schemas.version import VERSION
 
 SCHEMAS: Final = Path(__file__).resolve().parent.parent
 REPOSITORY: Final = SCHEMAS.parent
@@ -75,9 +75,8 @@ def streams() -> dict[str, Any]:
 
 def artefacts() -> dict[Path, str]:
     """Every generated file and what should be in it."""
-    version = tomllib.loads((SCHEMAS / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     files = {SCHEMAS / asyncapi_document.schema_path(name): _json(json_schema(name)) for name in MESSAGES}
-    files[SCHEMAS / "asyncapi.yaml"] = _yaml(asyncapi_document.document(version))
+    files[SCHEMAS / "asyncapi.yaml"] = _yaml(asyncapi_document.document(VERSION))
     files[REPOSITORY / "deploy" / "nats" / "streams.json"] = _json(streams())
     return files
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from harness.compose import DEPLOY, read_versions
+from precedent_schemas.version import VERSION
 
 REPOSITORY = DEPLOY.parent
 DOCKERFILES = sorted((DEPLOY / "docker").glob("*.Dockerfile"))
@@ -34,11 +35,25 @@ def test_the_server_in_the_container_is_the_one_that_is_tested() -> None:
     assert read_versions()["NATS_IMAGE"] == f"nats:{version}-alpine"
 
 
+def test_images_carry_the_version_of_what_is_in_them() -> None:
+    """The tag of our images, in the compose file and on Kubernetes, is the version of our distributions."""
+    assert read_versions()["PRECEDENT_VERSION"] == VERSION
+    tags = {
+        tag
+        for path in (DEPLOY / "k8s").rglob("*")
+        if path.suffix in {".md", ".yaml"}
+        for tag in re.findall(r"newTag: ([\w.]+)", path.read_text(encoding="utf-8"))
+    }
+    assert tags == {VERSION}
+
+
 @pytest.mark.parametrize("project", ["schemas", "services/indexer", "services/backend-adapter"])
-def test_images_carry_the_version_of_what_is_in_them(project: str) -> None:
-    """The tag of our images is the version of our projects."""
+def test_a_version_stands_in_one_place(project: str) -> None:
+    """No project has a version of its own: each takes it from `precedent_schemas.version`."""
     table = tomllib.loads((REPOSITORY / project / "pyproject.toml").read_text(encoding="utf-8"))
-    assert read_versions()["PRECEDENT_VERSION"] == table["project"]["version"]
+    assert table["project"]["dynamic"] == ["version"]
+    source = (REPOSITORY / project / table["tool"]["hatch"]["version"]["path"]).resolve()
+    assert source == REPOSITORY / "schemas/src/precedent_schemas/version.py"
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)

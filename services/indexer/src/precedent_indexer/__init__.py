@@ -1,3 +1,5 @@
 """The indexer of Precedent: consumes security events, indexes them in Chroma, answers questions about them."""
 
-__version__ = "0.1.0"
+from precedent_schemas.version import VERSION
+
+__version__ = VERSION

@@ -32,6 +32,7 @@ cli = typer.Typer(
     help=_HELP,
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 

@@ -1,5 +1,7 @@
 """All commands together, and what their exit codes mean."""
 
+from typing import Annotated
+
 import typer
 
 from precedent_backend_adapter.cli.commands import (
@@ -11,6 +13,7 @@ from precedent_backend_adapter.cli.commands import (
     similar,
     tail,
 )
+from precedent_schemas.version import VERSION
 
 _HELP = """Publish security events, and ask what is known of events like them.
 
@@ -24,9 +27,28 @@ there or was refused (an event, a key, a certificate, an operation): trying agai
 app = typer.Typer(
     help=_HELP,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     # Plain help and plain errors: a box around an argument would be markup made of what somebody typed.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 -- typer calls it so
+    if wanted:
+        typer.echo(VERSION)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    *,
+    _version_wanted: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 for _part in (publishing, similar, questions, tail, dead_letters, import_events, outbox):
     app.add_typer(_part.commands)
