@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 from weakref import WeakValueDictionary
 
-from precedent_backend_adapter._outbox.courier import Courier
+from precedent_backend_adapter._outbox.deliverer import Courier
 from precedent_backend_adapter._outbox.store import Full, StoreError
 from precedent_backend_adapter._outbox.thread import StoreThread
 from precedent_backend_adapter._publishing.publications import too_large

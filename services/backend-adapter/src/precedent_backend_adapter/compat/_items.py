@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypedDict
 
-from precedent_backend_adapter.compat import _odd
+from precedent_backend_adapter.compat import _values
 from precedent_backend_adapter.errors import invalid
 from precedent_schemas import INCIDENTS, RULES, DecodeError, SecurityEvent, StoredEvent
 from precedent_schemas.codec import validate
@@ -21,7 +21,7 @@ DEFAULT_SEVERITY_LABEL: Final = "medium"
 """The severity of a rule that is added without one."""
 
 _SAID_BY_ARGUMENTS: Final = ("user", "ip", "severity", "timestamp")
-_LABELS: Final = {level: label for label, level in _odd.SEVERITY_LABELS.items() if label != "info"}
+_LABELS: Final = {level: label for label, level in _values.SEVERITY_LABELS.items() if label != "info"}
 
 
 class Item(TypedDict):
@@ -72,15 +72,15 @@ def item_event(
         Refused: what is odd about it is more than can be kept.
     """
     arguments = {"user": user, "ip": ip, "severity": severity}
-    own, shadowed = _odd.own_keys((metadata or {}).items(), _SAID_BY_ARGUMENTS)
-    fields = {name: _odd.scalar(value) for name, value in arguments.items() if value is not None}
-    written = _odd.write(_odd.Given(reasoning, fields, own, tuple(shadowed)))
+    own, shadowed = _values.own_keys((metadata or {}).items(), _SAID_BY_ARGUMENTS)
+    fields = {name: _values.scalar(value) for name, value in arguments.items() if value is not None}
+    written = _values.write(_values.Given(reasoning, fields, own, tuple(shadowed)))
     return _event({"id": str(uuid.uuid4()), "kind": KIND, "collection": INCIDENTS, **written})
 
 
 def item(event: StoredEvent) -> Item:
     """An event as an item."""
-    given = _odd.read(event)
+    given = _values.read(event)
     said = {"user": "", "ip": "", **given.fields, "timestamp": _timestamp(event.occurred_at)}
     return Item(id=event.id, text=given.text, metadata={**given.own, **said})
 
@@ -102,17 +102,17 @@ def rule_event(
         Refused: the id is none, or what is odd about it is more than can be kept.
     """
     own = {"original_text": original_text, "category": category, "severity_label": severity, "timestamp": timestamp}
-    kept, _ = _odd.own_keys(own.items(), ())
-    written = _odd.write(_odd.Given(refined_text, {}, kept))
+    kept, _ = _values.own_keys(own.items(), ())
+    written = _values.write(_values.Given(refined_text, {}, kept))
     about: dict[str, Any] = {"id": rule_id or str(uuid.uuid4()), "kind": RULE_KIND, "collection": RULES}
     if severity is not None:
-        about["severity"] = _odd.severity_level(_odd.scalar(severity))
+        about["severity"] = _values.severity_level(_values.scalar(severity))
     return _event({**about, "occurred_at": _moment(timestamp), **written})
 
 
 def rule(event: StoredEvent) -> Rule:
     """An event as a rule; what another publisher left out is as the old service filled it in."""
-    given = _odd.read(event)
+    given = _values.read(event)
     own: dict[str, Any] = dict(given.own)
     return Rule(
         id=event.id,

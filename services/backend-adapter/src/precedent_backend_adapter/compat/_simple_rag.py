@@ -13,7 +13,7 @@ from precedent_backend_adapter.client import Precedent
 from precedent_backend_adapter.compat import _items
 from precedent_backend_adapter.compat._clients import Clients
 from precedent_backend_adapter.compat._items import Item, Rule, ScoredItem, ScoredRule
-from precedent_backend_adapter.compat._odd import embeddable
+from precedent_backend_adapter.compat._values import embeddable
 from precedent_backend_adapter.config.environment import config_from_environment, split_urls
 from precedent_backend_adapter.errors import Misconfigured, NotFound, Overloaded, PrecedentError, Refused, TooLarge
 from precedent_backend_adapter.interface import PrecedentClient

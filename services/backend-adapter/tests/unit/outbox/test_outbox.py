@@ -27,7 +27,7 @@ from precedent_backend_adapter import (
     Timeouts,
     Verdict,
 )
-from precedent_backend_adapter._outbox import courier
+from precedent_backend_adapter._outbox import deliverer
 from precedent_backend_adapter._outbox.file import look
 from precedent_backend_adapter._outbox.store import Store, StoreError
 from precedent_backend_adapter._transport import Fault, FaultKind
@@ -166,7 +166,7 @@ async def test_what_was_set_aside_is_tried_again_by_itself(
     path: Path, log: FakeLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Limits and permissions are corrected by people: from time to time each goes out once more, at its old place."""
-    monkeypatch.setattr(courier, "_AGAIN_S", 0.01)
+    monkeypatch.setattr(deliverer, "_AGAIN_S", 0.01)
     log.refusing = refusing(FaultKind.REJECTED)
     async with client(log, path) as precedent:
         for one in "ab":

@@ -2,7 +2,7 @@
 
 An event has rules that old data does not keep to. What a field can say goes into the field. What it cannot say goes
 into the attribute of that name (`user`, `ip`, `severity`), and the field gets the nearest thing that it can say.
-What no attribute can say either goes into one attribute more, `REST`: see `_rest`.
+What no attribute can say either goes into one attribute more, `REST`: see `_overflow`.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from precedent_backend_adapter.compat._rest import REST, in_utf8, pack, unpack
+from precedent_backend_adapter.compat._overflow import REST, in_utf8, pack, unpack
 from precedent_backend_adapter.errors import invalid
 from precedent_schemas import FieldProblem, StoredEvent
 from precedent_schemas.fields import AttributeValue, IpAddress, Label, Scalar, Text, check_attributes
