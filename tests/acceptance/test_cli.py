@@ -198,7 +198,7 @@ async def test_the_context_of_the_nats_command_says_where(stack: Stack, tmp_path
 async def test_without_an_indexer_it_says_so(shell: Shell, own_wire: Wire, new_indexer: NewIndexer) -> None:
     """One line with the remedy and exit code 1."""
     said = await shell.run("stats", "--server", new_indexer().nats_url, code=1)
-    assert said == "precedent: nobody answers on security.index.v1.stats: is `precedent-indexer serve` running?\n"
+    assert said == "precedent: no service answers on security.index.v1.stats: is `precedent-indexer serve` running?\n"
 
 
 def shown_commands() -> list[str]:

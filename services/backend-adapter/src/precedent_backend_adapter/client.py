@@ -94,7 +94,7 @@ class Precedent(PrecedentClient):
                 _LOG.warning("%s; what is published waits in the outbox", fault)
             outbox = None
             if config.outbox is not None:
-                # Nobody else needs SQLite.
+                # Only an outbox needs SQLite.
                 from precedent_backend_adapter._outbox import opened  # noqa: PLC0415
 
                 outbox = await leaving.enter_async_context(opened(config, config.outbox, transport))
@@ -156,7 +156,7 @@ def _not_connected(fault: Fault) -> PrecedentError:
 def _not_answered(fault: Fault, endpoint: Endpoint, subject: str, seconds: float) -> PrecedentError:
     match fault.kind:
         case FaultKind.NO_RESPONDERS:
-            return Unavailable(f"nobody answers on {subject}: is `precedent-indexer serve` running?")
+            return Unavailable(f"no service answers on {subject}: is `precedent-indexer serve` running?")
         case FaultKind.NOT_PERMITTED | FaultKind.DEAF:
             return NotPermitted(f"{subject}: {fault}; use credentials of a role that may, or permit it on the server")
         case FaultKind.NOT_TRUSTED:

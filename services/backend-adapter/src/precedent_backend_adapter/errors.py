@@ -12,7 +12,7 @@
     │   └── TooLarge       413: the request, or the answer to it
     ├── Overloaded         429: the indexer has too much to do; later
     ├── IndexerFailed      500: a fault inside the indexer; its log says which
-    ├── Unavailable        503: nobody there to answer, or no answer in time; later
+    ├── Unavailable        503: no service there to answer, or no answer in time; later
     ├── NotIndexedYet      504: the index has not reached `after` within `wait`
     │   └── NotDeliveredYet it waits in the outbox: the log does not have it yet
     ├── OutboxUnavailable  the file of the outbox cannot be used
@@ -55,7 +55,7 @@ class NotDeliveredReason(StrEnum):
     UNREACHABLE = "unreachable"
     """No connection, or no stream behind the subject, until the deadline. Later it may succeed."""
     LOG_FULL = "log_full"
-    """The stream is at its limit or the disk is full. Somebody must make room first."""
+    """The stream is at its limit or the disk is full. The operator must make room first."""
     NOT_PERMITTED = "not_permitted"
     """The credentials may not publish there."""
     TOO_LARGE = "too_large"
@@ -145,7 +145,7 @@ class IndexerFailed(PrecedentError):
 
 
 class Unavailable(PrecedentError):
-    """503: nobody there to answer, or no answer in time; try later."""
+    """503: no service there to answer, or no answer in time; try later."""
 
 
 class NotIndexedYet(PrecedentError):

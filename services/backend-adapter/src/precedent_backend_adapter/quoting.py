@@ -1,6 +1,6 @@
 """Events for a language model to read: quoted data that cannot leave its quotation marks.
 
-Whoever gets an event published chooses its text, and may address the model that will read it. No quoting makes a
+A publisher chooses the text of an event, and may address the model that will read it. No quoting makes a
 model immune; it makes plain which words are data, so that the instructions around it can say so.
 """
 

@@ -89,7 +89,7 @@ class PublishingCalls(Calls):
         Within ten minutes of the first attempt the log stores it at most once.
         """
         publications.check_pending(pending)
-        with context.publishing(pending, anew=True) as publication:
+        with context.publishing(pending, again=True) as publication:
             return await self._send(publication)
 
     @abstractmethod

@@ -65,7 +65,7 @@ class RemovalCalls(Calls):
     async def replay_dead_letters(
         self, seqs: Iterable[int], *, force: bool = False, timeout: float | None = None
     ) -> DeadReplayReply:
-        """Publish dead letters anew; without `force`, those whose event has a later revision are left alone."""
+        """Publish dead letters again; without `force`, those whose event has a later revision are left alone."""
         question = {"seqs": arguments.several("seqs", seqs), "force": force}
         return await self._checked(asked.DEAD_REPLAY, None, question, DeadReplayReply, timeout)
 

@@ -8,7 +8,7 @@ from typing import Final, TypeVar, cast
 from pydantic import BaseModel
 
 from precedent_backend_adapter._in_memory.bag_of_words import similarity
-from precedent_backend_adapter._in_memory.log_and_index import Memory, Shelf
+from precedent_backend_adapter._in_memory.log_and_index import Collection, Memory
 from precedent_backend_adapter.errors import Conflict, NotFound, NotIndexedYet, invalid
 from precedent_schemas import (
     Bucket,
@@ -72,7 +72,7 @@ class Answers:
             return _OF_SERVICE[endpoint.name](self, request)
         if isinstance(request, q.SearchRequest) and request.min_seq is not None:
             self._reached(request.min_seq)
-        if collection not in self._memory.shelves:
+        if collection not in self._memory.collections:
             raise _not_found(f"there is no collection {collection!r}; it exists from its first event on")
         return _OF_COLLECTION[endpoint.name](self, collection, request)
 
@@ -107,14 +107,14 @@ class Answers:
         )
 
     def get(self, collection: str, request: BaseModel) -> BaseModel:
-        shelf = self._memory.shelves[collection]
-        found = {event_id: shelf.entry(event_id) for event_id in cast("q.GetRequest", request).ids}
+        stored = self._memory.collections[collection]
+        found = {event_id: stored.entry(event_id) for event_id in cast("q.GetRequest", request).ids}
         there = [entry for entry in found.values() if entry is not None]
         return self._covered(GetReply, events=there, missing=[one for one, entry in found.items() if entry is None])
 
     def page(self, collection: str, request: BaseModel) -> BaseModel:
         question = cast("q.ListRequest", request)
-        entries = self._memory.shelves[collection].entries(question.filter)
+        entries = self._memory.collections[collection].entries(question.filter)
         if question.order is Order.OLDEST:
             entries.reverse()
         page, cursor = _page(entries, [entry.seq for entry in entries], question.limit, question.cursor, question.order)
@@ -128,7 +128,7 @@ class Answers:
         return ClearReply(deleted=self._memory.clear(collection))
 
     def collection_stats(self, collection: str, _: BaseModel) -> BaseModel:
-        return self._covered(CollectionStatsReply, count=len(self._memory.shelves[collection].events))
+        return self._covered(CollectionStatsReply, count=len(self._memory.collections[collection].events))
 
     # -- the service
 
@@ -139,7 +139,7 @@ class Answers:
             version="in-memory",
             uptime_seconds=0,
             collections={
-                name: CollectionCount(count=len(shelf.events)) for name, shelf in self._memory.shelves.items()
+                name: CollectionCount(count=len(stored.events)) for name, stored in self._memory.collections.items()
             },
             stream=StreamState(last_seq=last, messages=last, bytes=self._memory.bytes),
             pending=0,
@@ -179,9 +179,9 @@ class Answers:
     def _nearest(
         self, collection: str, text: str | None, event_id: str | None, wanted: Filter | None, least: float | None
     ) -> list[Hit]:
-        shelf = self._memory.shelves[collection]
-        about = text if text is not None else _text_of(shelf, event_id or "", collection)
-        hits = (Hit(**dict(one), similarity=similarity(about, one.event.text)) for one in shelf.entries(wanted))
+        stored = self._memory.collections[collection]
+        about = text if text is not None else _text_of(stored, event_id or "", collection)
+        hits = (Hit(**dict(one), similarity=similarity(about, one.event.text)) for one in stored.entries(wanted))
         # The sort is stable: among equals the newest comes first.
         return sorted(
             (hit for hit in hits if least is None or hit.similarity >= least), key=lambda hit: -hit.similarity
@@ -265,8 +265,8 @@ def _ips(entries: list[Entry]) -> int:
     return len({entry.event.ip for entry in entries} - {None})
 
 
-def _text_of(shelf: Shelf, event_id: str, collection: str) -> str:
-    entry = shelf.entry(event_id)
+def _text_of(stored: Collection, event_id: str, collection: str) -> str:
+    entry = stored.entry(event_id)
     if entry is None:
         raise _not_found(f"there is no event {event_id!r} in {collection!r}")
     return entry.event.text

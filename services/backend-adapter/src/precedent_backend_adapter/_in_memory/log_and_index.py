@@ -28,7 +28,7 @@ _NOT_COPIED: Final = "Nats-"
 
 
 @dataclass(slots=True)
-class Shelf:
+class Collection:
     """One collection: the latest revision of each event, and the latest outcome by event id."""
 
     events: dict[str, tuple[int, StoredEvent]] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Memory:
     def __init__(self) -> None:
         self.last_seq = 0
         self.bytes = 0
-        self.shelves: dict[str, Shelf] = {name: Shelf() for name in STANDING_COLLECTIONS}
+        self.collections: dict[str, Collection] = {name: Collection() for name in STANDING_COLLECTIONS}
         self.dead: dict[int, DeadLetter] = {}
         self._originals: dict[int, tuple[str, bytes, Mapping[str, str]]] = {}
         self._seqs: dict[str, int] = {}
@@ -84,24 +84,24 @@ class Memory:
 
     def delete(self, collection: str, ids: Iterable[str]) -> tuple[list[str], list[str]]:
         """Those that were there and are gone, and those that were not; the deletion is itself in the log."""
-        shelf = self.shelves[collection]
+        stored = self.collections[collection]
         self.last_seq += 1
         deleted: list[str] = []
         missing: list[str] = []
         for event_id in dict.fromkeys(ids):
-            shelf.outcomes.pop(event_id, None)
-            (missing if shelf.events.pop(event_id, None) is None else deleted).append(event_id)
+            stored.outcomes.pop(event_id, None)
+            (missing if stored.events.pop(event_id, None) is None else deleted).append(event_id)
         return deleted, missing
 
     def clear(self, collection: str) -> int:
         """How many events are gone."""
         self.last_seq += 1
-        gone = len(self.shelves[collection].events)
-        self.shelves[collection] = Shelf()
+        gone = len(self.collections[collection].events)
+        self.collections[collection] = Collection()
         return gone
 
     def replay(self, seq: int, *, force: bool) -> Replayed | ReplayRefused:
-        """Publish a dead letter anew, and forget it."""
+        """Publish a dead letter again, and forget it."""
         subject, payload, headers = self._originals[seq]
         if not force and self._has_later(seq, subject, payload):
             return ReplayRefused(seq=seq, message="the event has a later revision; force replays it all the same")
@@ -119,8 +119,8 @@ class Memory:
             event_id = decode_object(payload).get("id")
         except DecodeError:
             return False
-        shelf = self.shelves.get(collection_of(subject) or "")
-        entry = shelf.entry(event_id) if shelf is not None and isinstance(event_id, str) else None
+        stored = self.collections.get(collection_of(subject) or "")
+        entry = stored.entry(event_id) if stored is not None and isinstance(event_id, str) else None
         return entry is not None and entry.seq > seq
 
     def _index(self, seq: int, subject: str, payload: bytes) -> None:
@@ -130,16 +130,16 @@ class Memory:
             values = dict(body)
             values |= {"id": body.id or f"{SEQ_ID_PREFIX}{seq}", "occurred_at": body.occurred_at or _now()}
             event = StoredEvent(collection=place.collection, kind=place.kind, **values)
-            self._shelf(place.collection).events[event.id] = (seq, event)
+            self._collection(place.collection).events[event.id] = (seq, event)
         elif isinstance(place, OutcomeSubject):
             outcome = decode(Outcome, payload)
             whole = outcome.model_copy(update={"decided_at": outcome.decided_at or _now()})
-            self._shelf(place.collection).outcomes[outcome.event_id] = whole
+            self._collection(place.collection).outcomes[outcome.event_id] = whole
 
-    def _shelf(self, collection: str) -> Shelf:
-        if collection not in self.shelves and len(self.shelves) >= MAX_COLLECTIONS:
+    def _collection(self, collection: str) -> Collection:
+        if collection not in self.collections and len(self.collections) >= MAX_COLLECTIONS:
             raise _TooManyCollectionsError(f"collection {collection} would be one more than {MAX_COLLECTIONS}")
-        return self.shelves.setdefault(collection, Shelf())
+        return self.collections.setdefault(collection, Collection())
 
     def _bury(self, reason: DeadReason, detail: str, subject: str, payload: bytes, headers: Mapping[str, str]) -> None:
         seq = self.last_seq

@@ -19,7 +19,7 @@ _LOG: Final = logging.getLogger("precedent_backend_adapter")
 
 
 class NatsTransport:
-    """A connection to NATS that is opened anew when the library has given one up."""
+    """A connection to NATS that is opened again when the library has given one up."""
 
     def __init__(self, urls: list[str], config: Config) -> None:
         self._urls = urls

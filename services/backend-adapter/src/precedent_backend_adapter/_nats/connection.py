@@ -269,6 +269,6 @@ class Connection:
 
 
 def _noticed(task: asyncio.Future[Any]) -> None:
-    # Otherwise asyncio reports an exception that nobody looked at.
+    # Otherwise asyncio reports an exception that no caller looked at.
     if not task.cancelled():
         task.exception()

@@ -1,7 +1,7 @@
-"""A server that is away comes back; one that refuses us does so until somebody has changed something.
+"""A server that is away comes back; one that refuses us does so until its operator or ours changes something.
 
-Attempts go on all the same, since what was changed can be changed back, but ever more rarely; and whoever waits for a
-connection meanwhile is told why there is none.
+Attempts go on all the same, since what was changed can be changed back, but ever more rarely; and a call that waits for
+a connection meanwhile is told why there is none.
 """
 
 import random

@@ -68,12 +68,12 @@ class SecureClient(Client):
         try:
             await super()._close(status, do_cbs)
         except OSError:
-            # Its last write failed, since the server has gone: it would leave the rest undone, and tell nobody.
+            # Its last write failed, since the server has gone: it would leave the rest undone, and call no callback.
             self._status = Client.DISCONNECTED
             await super()._close(status, do_cbs)
 
     def _connect_command(self) -> bytes:
-        # The library itself goes on in clear when the server, or somebody between, does not ask for TLS.
+        # The library itself goes on in clear when the server, or an attacker between, does not ask for TLS.
         if self.demands_tls and not self._server_info.get("tls_required"):
             raise errors.SecureConnWantedError
         # Under TLS 1.3 the server says so only behind the handshake, and mostly the connection is gone by then.

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 from weakref import WeakValueDictionary
 
-from precedent_backend_adapter._outbox.deliverer import Courier
+from precedent_backend_adapter._outbox.deliverer import Deliverer
 from precedent_backend_adapter._outbox.store import Full, StoreError
 from precedent_backend_adapter._outbox.thread import StoreThread
 from precedent_backend_adapter._publishing.publications import too_large
@@ -43,7 +43,7 @@ async def opened(config: Config, outbox: OutboxConfig, transport: Transport) -> 
     in the file.
 
     Raises:
-        OutboxUnavailable: the file cannot be used, or somebody uses it.
+        OutboxUnavailable: the file cannot be used, or another client uses it.
     """
     store = await StoreThread.open(outbox)
     open_outbox = Outbox(store, config, str(outbox.path), transport)
@@ -63,10 +63,10 @@ class Outbox:
         self._transport = transport
         self._closed = False
         self._arrivals: asyncio.Queue[_Arrival] = asyncio.Queue()
-        # Held by receipts alone: what nobody asks about costs no memory.
+        # Held by receipts alone: a message without a receipt costs no memory.
         self._fates: WeakValueDictionary[int, Fate] = WeakValueDictionary()
-        self._courier = Courier(store, transport, config.timeouts, config.backoff, self._fates)
-        self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._courier.run())]
+        self._deliverer = Deliverer(store, transport, config.timeouts, config.backoff, self._fates)
+        self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._deliverer.run())]
 
     async def put(self, publication: Publication) -> Receipt:
         """Have it on disk.
@@ -99,7 +99,7 @@ class Outbox:
 
     async def empty(self) -> None:
         """Wait until nothing waits for its turn; what was set aside does not count."""
-        await self._courier.empty()
+        await self._deliverer.empty()
 
     async def status(self) -> OutboxStatus:
         """What is in it.
@@ -111,7 +111,7 @@ class Outbox:
             counted = await self._store.do(lambda store: store.status())
         except StoreError as error:
             raise OutboxUnavailable(f"{error}; look at its disk") from error
-        return dataclasses.replace(counted, fault=self._courier.fault)
+        return dataclasses.replace(counted, fault=self._deliverer.fault)
 
     async def close(self) -> None:
         """Deliver what can be delivered at once, and let go of the file."""
@@ -119,8 +119,8 @@ class Outbox:
         try:
             async with asyncio.timeout(self._timeouts.close):
                 await self._arrivals.join()
-                if self._courier.fault is None:
-                    await self._courier.empty()
+                if self._deliverer.fault is None:
+                    await self._deliverer.empty()
         except TimeoutError:
             pass  # The file keeps it.
         finally:
@@ -162,10 +162,10 @@ class Outbox:
             taken = place if isinstance(place, Full) else self._fate(place)
             if not written.done():
                 written.set_result(taken)
-        self._courier.wake()
+        self._deliverer.wake()
 
     def _fate(self, position: int) -> Fate:
-        # The courier cannot have been faster: it reads in the same thread, after what was written here.
+        # The deliverer cannot have been faster: it reads in the same thread, after what was written here.
         fate = self._fates.get(position)
         if fate is None:
             fate = self._fates[position] = Fate()

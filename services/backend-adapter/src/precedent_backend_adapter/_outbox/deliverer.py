@@ -31,7 +31,7 @@ _OF_THE_MESSAGE: Final = (FaultKind.TOO_LARGE, FaultKind.NOT_PERMITTED, FaultKin
 """Stands against one message and not against those behind it; everything else stands against all."""
 
 
-class Courier:
+class Deliverer:
     """Delivers window by window: what flies together is settled before the next is taken.
 
     A window leaves in order and over one connection, so that it is stored in order. What is not acknowledged goes out
@@ -57,7 +57,7 @@ class Courier:
         self._fates = fates
         self._more = asyncio.Event()
         self._empty = asyncio.Event()
-        # Also whoever had the file before may have left something.
+        # The process that had the file before may have left something.
         self._to_scrub = True
         self._scrubbed_at = -math.inf
 
@@ -81,7 +81,7 @@ class Courier:
                     fault = await self._round()
                 except StoreError as error:
                     fault = str(error)
-                except Exception as error:  # noqa: BLE001 -- nobody would notice that nothing is delivered any more
+                except Exception as error:  # noqa: BLE001 -- the loop must go on, or nothing is delivered any more
                     fault = f"an unexpected {type(error).__name__}"
                 self._tell(fault)
                 if fault is None:
@@ -160,7 +160,7 @@ class Courier:
             else:
                 waiting.append(answer)
         await self._settle([one.position for one, _ in delivered], {one.position: str(why) for one, why in refused})
-        # Only now: whoever hands in the same message once more meanwhile is told as well.
+        # Only now: a caller that hands in the same message meanwhile is told as well.
         for one, ack in delivered:
             self._tell_delivered(one, ack)
         for one, why in refused:

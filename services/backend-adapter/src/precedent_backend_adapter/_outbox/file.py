@@ -100,10 +100,10 @@ def locked(path: Path) -> sqlite3.Connection:
     """What keeps everybody else from using the outbox until it is closed.
 
     Raises:
-        OutboxUnavailable: somebody uses it, or the file cannot be used.
+        OutboxUnavailable: another client uses it, or the file cannot be used.
     """
     # SQLite's own lock, on a file beside it: it goes with the process, however that ends, it also keeps two clients of
-    # one process apart, and whoever only looks at the outbox does not need it.
+    # one process apart, and a process that only looks at the outbox does not need it.
     lock: sqlite3.Connection | None = None
     try:
         _private(path)

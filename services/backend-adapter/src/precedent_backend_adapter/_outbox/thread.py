@@ -34,7 +34,7 @@ class StoreThread:
         return cls(pool, store)
 
     async def do(self, work: Callable[[Store], Result]) -> Result:
-        """What `work` gives; it is done also when nobody waits for it any more."""
+        """What `work` gives; it is done also if its caller no longer waits."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, self._store)
 
     async def close(self) -> None:

@@ -38,7 +38,7 @@ def of_event(event: SecurityEvent, headers: Mapping[str, str] | None) -> Publica
     publication = _publication(event.subject, payload, headers, event.collection, event_id)
     _check_size(publication)
     try:
-        # What was built around validation would otherwise come back as a dead letter, where nobody looks.
+        # What was built around validation would otherwise become a dead letter, and its publisher would not hear of it.
         decode_event(payload)
     except DecodeError as error:
         raise invalid(error.problems) from error

@@ -37,7 +37,7 @@ class Fate:
         self._decided.set()
 
     def left(self) -> None:
-        """Nobody delivers it any more in this process."""
+        """This process does not deliver it any more."""
         self._left = True
         self._decided.set()
 

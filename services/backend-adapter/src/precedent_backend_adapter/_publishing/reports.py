@@ -19,7 +19,7 @@ class PublishProgress:
     Attributes:
         taken: events taken from the input so far.
         published: those that the log has.
-        failed: those that it does not have, or of which nobody knows.
+        failed: those that it does not have, or whose fate is unknown.
     """
 
     taken: int

@@ -24,9 +24,9 @@ _TRACER: Final = trace.get_tracer("precedent_backend_adapter")
 
 
 @contextmanager
-def publishing(publication: Publication, *, anew: bool) -> Iterator[Publication]:
+def publishing(publication: Publication, *, again: bool) -> Iterator[Publication]:
     """As `_tracing.publishing`; where the context of another span is sent, this one has a link to it."""
-    keeps = anew or TRACE_HEADERS[0] in publication.headers
+    keeps = again or TRACE_HEADERS[0] in publication.headers
     links = _links(publication.headers)
     template = log_subject_template(publication.subject)
     with _span("publish", SpanKind.PRODUCER, template, publication.subject, links) as span:

@@ -28,7 +28,7 @@ class FaultKind(Enum):
     NOT_SENT = (False, True, 5)
     """There was no connection to send it on."""
     NO_RESPONDERS = (False, True, 6)
-    """Nobody listens on the subject."""
+    """No service listens on the subject."""
     BUSY = (False, True, 7)
     """The server said: not now."""
     LOG_FULL = (False, False, 8)
@@ -82,7 +82,7 @@ class Transport(Protocol):
         """Return as soon as there is a connection; waits for ever while there is none.
 
         Raises:
-            Fault: there will never be one again, or none until somebody changes something.
+            Fault: there will never be one again, or none until a setting or a permission is changed.
         """
 
     async def publish(self, subject: str, payload: bytes, headers: Mapping[str, str], seconds: float) -> Ack:

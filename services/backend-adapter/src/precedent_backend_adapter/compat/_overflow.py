@@ -63,7 +63,7 @@ def unpack(value: AttributeValue | None) -> dict[str, Any] | None:
 
 
 def _is_rest(value: object) -> bool:
-    """Whether it has the shape that `pack` writes: the attribute may be somebody else's."""
+    """Whether it has the shape that `pack` writes: the attribute may be another publisher's."""
     if not isinstance(value, dict) or not set(value) <= {"text", "fields", "more", "shadowed"}:
         return False
     around = value.get("text", "")

@@ -268,7 +268,7 @@ async def _until_found(client: PrecedentClient, receipt: Receipt) -> None:
                 id=receipt.id, collection=receipt.collection, k=1, min_similarity=1.0, after=receipt, wait=left
             )
         except NotFound:
-            # Reached, and already deleted by somebody else.
+            # Reached, and already deleted by another client.
             return
         except Overloaded:
             if left <= 0:

@@ -126,7 +126,7 @@ async def test_what_stands_against_all_holds_up_all(path: Path, log: FakeLog, ki
         status = await precedent.outbox_status()
         assert status is not None
         assert (status.waiting, status.size, status.oldest) == (0, 0, None)
-        await eventually(lambda: precedent._outbox is not None and precedent._outbox._courier.fault is None)
+        await eventually(lambda: precedent._outbox is not None and precedent._outbox._deliverer.fault is None)
     assert log.ids == [f"e-{n}" for n in range(10)]
 
 

@@ -42,7 +42,7 @@ class RemovalCalls(SyncCalls):
     def replay_dead_letters(
         self, seqs: Iterable[int], *, force: bool = False, timeout: float | None = None
     ) -> DeadReplayReply:
-        """Publish dead letters anew; without `force`, those whose event has a later revision are left alone."""
+        """Publish dead letters again; without `force`, those whose event has a later revision are left alone."""
         return self._call(lambda client: client.replay_dead_letters(seqs, force=force, timeout=timeout))
 
     def drop_dead_letters(self, seqs: Iterable[int], *, timeout: float | None = None) -> DeadDropReply:
