@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from precedent_indexer import settings
 from precedent_indexer.adapters.chroma import server as chroma_server
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
-from precedent_indexer.adapters.model.runtime import MiniLmEmbedder
+from precedent_indexer.adapters.model.embedder import MiniLmEmbedder
 from precedent_indexer.app import embedded, models
 from precedent_indexer.domain.index_state import Identity, ModelInfo, Writes
 from precedent_indexer.embedding.model_files import DIMENSIONS

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fakes.embedder import FakeEmbedder
-from precedent_indexer.adapters.model.runtime import MiniLmEmbedder
+from precedent_indexer.adapters.model.embedder import MiniLmEmbedder
 
 TEXTS = [
     "failed login for admin",

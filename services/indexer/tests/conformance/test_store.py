@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakes.fence import Fence
+from fakes.fence import FakeFence
 from fakes.making import decided, outcome, row, unit, writes_of
 from fakes.servers import chroma_server
-from fakes.vector_store import FakeStore
+from fakes.vector_store import FakeVectorStore
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
 from precedent_indexer.adapters.chroma.server import ChromaServer
 from precedent_indexer.api.filter import compile_filter
@@ -53,7 +53,7 @@ def chroma_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(params=["fake", "chroma", "server"])
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], VectorStore]]:
     """Opens the store under test, each time anew; the fake has no files and stays what it is."""
-    fake = FakeStore()
+    fake = FakeVectorStore()
     opened: list[VectorStore] = []
     generation = f"generation-{uuid.uuid4().hex}"
 
@@ -67,7 +67,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
             opened.append(ChromaStore.open(tmp_path))
         else:
             settings = Settings(precedent_chroma_url=request.getfixturevalue("chroma_url"))
-            opened.append(ChromaServer.connect(settings).open(generation, Fence()))
+            opened.append(ChromaServer.connect(settings).open(generation, FakeFence()))
         return opened[-1]
 
     yield open_it

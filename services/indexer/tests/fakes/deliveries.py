@@ -31,7 +31,7 @@ class FakeDelivery:
     """A message; how it is settled is written down by the feed."""
 
     message: LogMessage
-    feed: "FakeFeed"
+    feed: "FakeDeliveries"
 
     async def ack(self) -> None:
         """Write it down."""
@@ -50,7 +50,7 @@ class FakeDelivery:
         self.feed.touched.append(self.message.seq)
 
 
-class FakeFeed:
+class FakeDeliveries:
     """Deliveries from a FakeLog; it outlives the process that it feeds, as the server's consumer does."""
 
     def __init__(self, log: FakeLog, chaos: Chaos = CALM, quirks: Iterable[Quirk] = ()) -> None:

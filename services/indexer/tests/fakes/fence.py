@@ -6,8 +6,8 @@ from precedent_indexer.errors import StoreUnavailable
 
 
 @dataclass
-class Fence:
-    """`tenures.Fence` on order."""
+class FakeFence:
+    """A `Fence` whose lease a test takes away."""
 
     token: int = 1
     holds: bool = True

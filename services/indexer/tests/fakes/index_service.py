@@ -10,7 +10,7 @@ from fakes.chaos import Chaos
 from fakes.dead_letters import FakeDeadLetters
 from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
-from fakes.vector_store import FakeStore
+from fakes.vector_store import FakeVectorStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.domain.ports import Embedder, VectorStore
 from precedent_indexer.errors import IndexBroken
@@ -29,7 +29,7 @@ class Disk:
 
     def __init__(self, path: Path) -> None:
         self.directory = IndexDirectory(path)
-        self.stores: dict[Path, FakeStore] = {}
+        self.stores: dict[Path, FakeVectorStore] = {}
         self.broken: set[Path] = set()
         self.unsound: set[Path] = set()
         self.chaos = Chaos()
@@ -42,7 +42,7 @@ class Disk:
         if not (path / "fake-store").exists():
             # What was kept under this name was removed with its directory.
             (path / "fake-store").touch()
-            self.stores[path] = FakeStore(self.chaos)
+            self.stores[path] = FakeVectorStore(self.chaos)
         store = self.stores[path]
         store.closed = False
         return store

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from fakes.beside_store import NoMarker, NoVectors
-from fakes.bookkeeping import FakeCheckpoint
 from fakes.chaos import Chaos, Doom, Killed
+from fakes.checkpoint import FakeCheckpoint
 from fakes.dead_letters import FakeDeadLetters
-from fakes.deliveries import FakeFeed, Quirk
+from fakes.deliveries import FakeDeliveries, Quirk
 from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
 from fakes.log_model import KILLER, POISON, meaning, replayed, to_erase, unburied
-from fakes.vector_store import FakeStore
+from fakes.vector_store import FakeVectorStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.domain.index_state import Identity, Vectors
 from precedent_indexer.domain.operations import Delete
@@ -59,7 +59,7 @@ class FailingEmbedder(FakeEmbedder):
         return super().embed(texts)
 
 
-class FailingStore(FakeStore):
+class FailingStore(FakeVectorStore):
     """At a planned step it goes down, and stays so for two operations more: whoever asks again finds it down."""
 
     _down_for = 0
@@ -84,7 +84,7 @@ class FakeIndexer:
         self.chaos = Chaos(plan)
         self.log = FakeLog(self.chaos)
         self.store = self._empty_store()
-        self.feed = FakeFeed(self.log, self.chaos, quirks)
+        self.feed = FakeDeliveries(self.log, self.chaos, quirks)
         self.dead_letters = FakeDeadLetters(self.chaos)
         self.checkpoint = FakeCheckpoint(self.feed, self.chaos)
         self.checkpoint.on_save = self.check_covered

@@ -20,7 +20,7 @@ class _Collection:
     vectors: dict[str, Vector] = field(default_factory=dict)
 
 
-class FakeStore:
+class FakeVectorStore:
     """A VectorStore without files."""
 
     def __init__(self, chaos: Chaos = CALM) -> None:

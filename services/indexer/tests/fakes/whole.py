@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from fakes.beside_store import NO_MODEL_FILES
 from fakes.dead_letters import FakeDeadLetters
-from fakes.deliveries import FakeFeed
+from fakes.deliveries import FakeDeliveries
 from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
 from fakes.workers import InlineWorkers
@@ -68,7 +68,7 @@ class WholeIndexer:
 
     def __init__(self, path: Path) -> None:
         self.log = FakeLog()
-        self.feed = FakeFeed(self.log)
+        self.feed = FakeDeliveries(self.log)
         self.dead_letters = FakeDeadLetters()
         self.workers = InlineWorkers()
         self._embedder = FakeEmbedder()

@@ -152,7 +152,7 @@ def test_every_single_step_may_fail(doom: Doom) -> None:
         struck += indexer.chaos.struck
         assert indexer.lives == (2 if indexer.chaos.struck and doom is Doom.KILL else 1)
     steps = {"store.write rows", "log.erase", "log.purge", "dead_letters.put", "dead_letters.remove"}
-    assert steps | {"books.save", "feed.ack"} <= set(struck)
+    assert steps | {"checkpoint.save", "feed.ack"} <= set(struck)
 
 
 def test_a_message_that_kills_is_found_out_wherever_else_something_fails() -> None:

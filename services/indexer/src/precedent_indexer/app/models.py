@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from precedent_indexer import __version__
-from precedent_indexer.adapters.model.runtime import MiniLmEmbedder
+from precedent_indexer.adapters.model.embedder import MiniLmEmbedder
 from precedent_indexer.embedding.model_files import DEFAULT_MODEL_DIR, ModelError
 from precedent_indexer.embedding.scheduler import Embedding
 from precedent_indexer.errors import StartRefused

@@ -16,18 +16,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
-from precedent_indexer.domain.messages import ConsumerState, LogMessage, LogState, Refusal
+from precedent_indexer.domain.messages import ConsumerState, LogMessage, Refusal
 from precedent_indexer.domain.ports import Deliveries, Delivery, Log
 from precedent_indexer.errors import ConsumerGone, Fault, StartRefused
 from precedent_indexer.index.liveness import Liveness
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.acks import PendingAcks
 from precedent_indexer.ingest.applier import Applier, Prepared
-from precedent_indexer.ingest.crash_journal import CrashJournal
+from precedent_indexer.ingest.checkpoint import Checkpoint
 from precedent_indexer.ingest.suspects import SuspectIsolation
 from precedent_indexer.observability import tracing
 from precedent_indexer.observability.metrics import Metrics
@@ -47,34 +47,6 @@ _CHECK_OWNER_EVERY_S: Final = 5.0
 _REPORT_EVERY_S: Final = 5.0
 
 
-class Bookkeeping(Protocol):
-    """What the corridor needs done about the consumer and the index's identity."""
-
-    @property
-    def journal(self) -> CrashJournal:
-        """The note of what is being worked on, kept with the index."""
-
-    async def save_watermark(self, seq: int) -> None:
-        """Keep with the index that everything up to `seq` is applied."""
-
-    async def recreate_consumer(self, after_seq: int) -> None:
-        """Make the durable consumer again, so that it delivers what comes after `after_seq`."""
-
-    def check_log(self, log_state: LogState) -> None:
-        """Make sure that the log is still the one that this index is a view of.
-
-        Raises:
-            StartRefused: it was made anew, or is shorter than what was read: only a new start can begin an index anew.
-        """
-
-    async def check_owner(self, consumer: ConsumerState) -> None:
-        """Make sure that the consumer still feeds this index.
-
-        Raises:
-            StartRefused: it was taken over by another.
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class PipelineContext:
     """What a run works with; it outlives the run."""
@@ -83,7 +55,7 @@ class PipelineContext:
     source: Log
     applier: Applier
     progress: Progress
-    checkpoint: Bookkeeping
+    checkpoint: Checkpoint
     pending_acks: PendingAcks
     liveness: Liveness
     batch_size: int

@@ -18,7 +18,8 @@ from precedent_indexer.index.liveness import Liveness
 from precedent_indexer.index.watermark import Progress
 from precedent_indexer.ingest.acks import PendingAcks
 from precedent_indexer.ingest.applier import Applier
-from precedent_indexer.ingest.pipeline import Bookkeeping, Pipeline, PipelineContext
+from precedent_indexer.ingest.checkpoint import Checkpoint
+from precedent_indexer.ingest.pipeline import Pipeline, PipelineContext
 from precedent_indexer.observability.metrics import Metrics
 from precedent_schemas.limits import ACK_WAIT_S
 
@@ -43,7 +44,7 @@ class Ingest:
         source: Log,
         applier: Applier,
         progress: Progress,
-        checkpoint: Bookkeeping,
+        checkpoint: Checkpoint,
         batch_size: int,
         metrics: Metrics,
         saves_each: bool,
@@ -99,7 +100,7 @@ class Ingest:
                 if not self._stopping.is_set():
                     self._draining.clear()
 
-    def use(self, applier: Applier, checkpoint: Bookkeeping) -> None:
+    def use(self, applier: Applier, checkpoint: Checkpoint) -> None:
         """Go on with another index, from the watermark that `progress` has when the hold ends; only while held.
 
         Raises:

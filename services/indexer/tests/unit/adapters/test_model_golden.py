@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from precedent_indexer.adapters.model import graph as model_graph
+from precedent_indexer.adapters.model.embedder import MiniLmEmbedder
 from precedent_indexer.adapters.model.graph import build_model
-from precedent_indexer.adapters.model.runtime import MiniLmEmbedder
 from precedent_indexer.embedding import model_files
 from precedent_indexer.embedding.model_files import GRAPH, MANIFEST, TOKENIZER, WEIGHTS, ModelError, ModelFiles
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fakes.beside_store import NO_MODEL_FILES
-from fakes.fence import Fence
+from fakes.fence import FakeFence
 from fakes.making import row, writes_of
 from fakes.servers import chroma_server
 from precedent_indexer.adapters.chroma import shared_generations
@@ -37,7 +37,7 @@ def server(tmp_path: Path) -> Iterator[ChromaServer]:
 
 def test_who_has_no_lease_writes_nothing(server: ChromaServer) -> None:
     """Neither a replica that only reads, nor one whose lease is over; both can read."""
-    fence = Fence()
+    fence = FakeFence()
     server.open("generation-1", fence).write(C, writes_of(row()))
     fence.holds = False
     for store in (server.open("generation-1"), server.open("generation-1", fence)):
@@ -56,7 +56,7 @@ def test_who_has_no_lease_writes_nothing(server: ChromaServer) -> None:
 
 def test_a_request_that_ends_after_the_lease_is_confessed(server: ChromaServer) -> None:
     """The writer itself is told that its write failed; whoever writes by then finds a mark."""
-    fence = Fence(token=7)
+    fence = FakeFence(token=7)
     server.registry.keep_term(WriterTerm(7, 3))
 
     class Slow(ServedStore):
@@ -115,11 +115,11 @@ def test_an_index_is_begun_found_again_and_replaced(
     server: ChromaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The shelf works on the server as it does on a directory; what was replaced is removed after a while."""
-    earlier = SharedGenerations(tmp_path / "one", server, Fence(1))
+    earlier = SharedGenerations(tmp_path / "one", server, FakeFence(1))
     first = GenerationStore(earlier, earlier.open, MODEL, NO_MODEL_FILES).open(LOG)
     assert first.is_new
     first.store.write(C, writes_of(row()))
-    generations = SharedGenerations(tmp_path / "two", server, Fence(2))
+    generations = SharedGenerations(tmp_path / "two", server, FakeFence(2))
     generation_store = GenerationStore(generations, generations.open, MODEL, NO_MODEL_FILES)
     again = generation_store.open(LOG)
     assert (again.is_new, again.path.name, again.identity) == (False, first.path.name, first.identity)
@@ -141,7 +141,7 @@ def test_an_index_is_begun_found_again_and_replaced(
 def test_a_generation_that_the_server_lost_is_begun_anew_by_its_name(server: ChromaServer, tmp_path: Path) -> None:
     """CURRENT without a generation is damage; the index keeps the name that the lease remembers."""
     server.registry.use(1, "generation-000001-gone")
-    generations = SharedGenerations(tmp_path / "notes", server, Fence(2))
+    generations = SharedGenerations(tmp_path / "notes", server, FakeFence(2))
     assert generations.is_damaged()
     assert probe_server(server, "generation-000001-gone") is not None
     begun = GenerationStore(generations, generations.open, MODEL, NO_MODEL_FILES).open(LOG, orphan="b" * 32)
@@ -151,7 +151,7 @@ def test_a_generation_that_the_server_lost_is_begun_anew_by_its_name(server: Chr
 
 def test_notes_of_an_earlier_time_hold_no_text(server: ChromaServer, tmp_path: Path) -> None:
     """What another writer deleted since is not kept here; what was in hand is remembered."""
-    generations = SharedGenerations(tmp_path / "notes", server, Fence(1))
+    generations = SharedGenerations(tmp_path / "notes", server, FakeFence(1))
     kept = tmp_path / "notes" / "generation-1"
     (kept / "model").mkdir(parents=True)
     (kept / "vectors.sqlite").write_bytes(b"x")
@@ -164,7 +164,7 @@ def test_a_server_that_does_not_answer_is_no_broken_index(tmp_path: Path) -> Non
     """It is waited out, and nothing is begun anew for it."""
     with chroma_server(tmp_path) as url:
         server = ChromaServer.connect(Settings(precedent_chroma_url=url))
-        store = server.open("generation-1", Fence())
+        store = server.open("generation-1", FakeFence())
         store.write(C, writes_of(row()))
     with pytest.raises(StoreUnavailable):
         store.rows(C, ["e1"])

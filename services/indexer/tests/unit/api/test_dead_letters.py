@@ -7,7 +7,7 @@ import pytest
 
 from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
-from fakes.vector_store import FakeStore
+from fakes.vector_store import FakeVectorStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.api import dead_letters
 from precedent_indexer.api.dead_letters import DeadLetterVerbs
@@ -76,7 +76,7 @@ async def test_what_was_done_with_dead_letters_is_in_the_log(monkeypatch: pytest
     monkeypatch.setattr(dead_letters, "log", SimpleNamespace(info=lambda event, **about: said.append((event, about))))
     monkeypatch.setattr(dead_letters, "_NAMED", 2)
     view = IndexView(
-        store=FakeStore(),
+        store=FakeVectorStore(),
         embedding=embedding_of(FakeEmbedder()),
         source=FakeLog(),
         progress=Progress(9),
@@ -100,7 +100,7 @@ async def test_a_replay_waits_until_the_index_knows_of_later_revisions(monkeypat
     later = log.publish_event({"text": "newer", "id": "a"})
     progress = Progress(later - 1)
     view = IndexView(
-        store=FakeStore(),
+        store=FakeVectorStore(),
         embedding=embedding_of(FakeEmbedder()),
         source=log,
         progress=progress,

@@ -9,7 +9,7 @@ import pytest
 from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
 from fakes.making import row, unit, writes_of
-from fakes.vector_store import FakeStore
+from fakes.vector_store import FakeVectorStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
 from precedent_indexer.api.filter import compile_filter
@@ -139,7 +139,7 @@ def test_any_number_of_neighbours_under_a_filter(filled: Filled, n: int) -> None
 # -- what every question shares ----------------------------------------------------------------------------
 
 
-def view_of(store: FakeStore, log: FakeLog, progress: Progress) -> IndexView:
+def view_of(store: FakeVectorStore, log: FakeLog, progress: Progress) -> IndexView:
     """A view over fakes."""
     return IndexView(
         store=store, embedding=embedding_of(FakeEmbedder()), source=log, progress=progress, workers=InlineWorkers()
@@ -149,7 +149,7 @@ def view_of(store: FakeStore, log: FakeLog, progress: Progress) -> IndexView:
 async def test_coverage_never_flatters() -> None:
     """Coverage shows what was indexed before the index was asked, and where the log ends now."""
     log = FakeLog()
-    view = view_of(FakeStore(), log, Progress(0))
+    view = view_of(FakeVectorStore(), log, Progress(0))
     for _ in range(3):
         log.publish_event({"text": "x"})
     coverage = await view.coverage(2)
@@ -159,7 +159,7 @@ async def test_coverage_never_flatters() -> None:
 async def test_read_your_own_write() -> None:
     """Waiting for a sequence ends well when it is covered, with 504 when not, with 409 when it was refused."""
     progress = Progress(5)
-    view = view_of(FakeStore(), FakeLog(), progress)
+    view = view_of(FakeVectorStore(), FakeLog(), progress)
     await view.wait_until_covered(5, 0)
     with pytest.raises(QuestionFailed, match="up to 5, not yet 6") as not_yet:
         await view.wait_until_covered(6, 0)
@@ -174,7 +174,7 @@ async def test_read_your_own_write() -> None:
 
 async def test_what_does_not_exist_is_404() -> None:
     """A collection without an event, and an id that is not there, are not found; a text always has a vector."""
-    store = FakeStore()
+    store = FakeVectorStore()
     view = view_of(store, FakeLog(), Progress(0))
     with pytest.raises(QuestionFailed) as no_collection:
         await view.must_exist(C)

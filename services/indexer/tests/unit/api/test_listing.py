@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
 from fakes.making import row, writes_of
-from fakes.vector_store import FakeStore
+from fakes.vector_store import FakeVectorStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.api.index_view import IndexView
 from precedent_indexer.api.listing import Listing
@@ -29,7 +29,7 @@ class GenerationStore:
     """A store whose rows lie at chosen sequences of a log."""
 
     def __init__(self, *, max_payload: int = MIB) -> None:
-        self.store = FakeStore()
+        self.store = FakeVectorStore()
         self.log = FakeLog()
         self.store.create(C)
         view = IndexView(

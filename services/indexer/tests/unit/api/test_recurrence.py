@@ -8,7 +8,7 @@ import pytest
 from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
 from fakes.making import row
-from fakes.vector_store import FakeStore
+from fakes.vector_store import FakeVectorStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.api import recurrence as recurring
 from precedent_indexer.api.index_view import IndexView
@@ -31,7 +31,7 @@ EVENTS: list[tuple[str, str, str | None, str | None]] = [
 
 async def ask(**request: Any) -> RecurrenceReply:
     """A recurrence over these events."""
-    store, embedder = FakeStore(), FakeEmbedder()
+    store, embedder = FakeVectorStore(), FakeEmbedder()
     rows = [
         row(f"e{seq}", seq, text=text, occurred_at=at, user=user, ip=ip)
         for seq, (at, text, user, ip) in enumerate(EVENTS, 1)

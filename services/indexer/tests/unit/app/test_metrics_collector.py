@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from fakes.bookkeeping import FakeCheckpoint
 from fakes.chaos import Chaos
-from fakes.deliveries import FakeFeed
+from fakes.checkpoint import FakeCheckpoint
+from fakes.deliveries import FakeDeliveries
 from fakes.index_service import FakeIndexService
 from fakes.scraped import scraped
 from precedent_indexer.api.server import QueryServer
@@ -30,7 +30,7 @@ class Watched(FakeIndexService):
         await super().start()
         chaos = Chaos()
         self.metrics = Metrics()
-        self.feed = FakeFeed(self.log, chaos)
+        self.feed = FakeDeliveries(self.log, chaos)
         self.ingest = Ingest(
             feed=self.feed,
             source=self.log,

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes.making import event, outcome, unit
-from fakes.vector_store import FakeStore
+from fakes.vector_store import FakeVectorStore
 from precedent_indexer.domain.index_state import Writes
 from precedent_indexer.domain.merge import fold
 from precedent_indexer.domain.operations import PutEvent, PutOutcome
@@ -27,7 +27,7 @@ def decide(seq: int, event_id: str = "a") -> PutOutcome:
     return PutOutcome(seq, C, outcome(event_id, list(Verdict)[seq % 4], note=f"decision {seq}"))
 
 
-def apply(store: FakeStore, operations: Operations) -> Writes:
+def apply(store: FakeVectorStore, operations: Operations) -> Writes:
     """One batch into the store."""
     ids = [one.event.id if isinstance(one, PutEvent) else one.outcome.event_id for one in operations]
     vectors = {one.seq: unit(one.seq) for one in operations if isinstance(one, PutEvent)}
@@ -38,7 +38,7 @@ def apply(store: FakeStore, operations: Operations) -> Writes:
 
 def after(*batches: Operations) -> tuple[dict[str, Row], dict[str, OutcomeRecord]]:
     """What the store holds after these batches."""
-    store = FakeStore()
+    store = FakeVectorStore()
     for batch in batches:
         apply(store, batch)
     return store.contents(C)
@@ -76,7 +76,7 @@ def test_a_revision_keeps_the_outcome() -> None:
 
 def test_the_same_message_again_writes_nothing() -> None:
     """What is held already makes no writes at all."""
-    store = FakeStore()
+    store = FakeVectorStore()
     batch: Operations = [put(1), decide(2), put(3), put(4, "b"), decide(5, "c")]
     apply(store, batch)
     assert apply(store, batch) == Writes()
@@ -85,7 +85,7 @@ def test_the_same_message_again_writes_nothing() -> None:
 
 def test_an_outcome_that_was_kept_but_not_shown_is_shown() -> None:
     """A write that broke off between the outcome and its event is made good when the message comes again."""
-    store = FakeStore()
+    store = FakeVectorStore()
     apply(store, [put(1)])
     store.write(C, Writes(outcomes={"a": OutcomeRecord(decide(2).outcome, 2, (2,))}))
     apply(store, [decide(2)])
@@ -99,7 +99,7 @@ def test_each_revision_brings_its_own_vector() -> None:
     writes = fold([put(1), put(2)], {}, {}, {1: unit(1), 2: unit(2)})
     assert writes.rows["a"][1] is not None
     assert (writes.rows["a"][1] == unit(2)).all()
-    store = FakeStore()
+    store = FakeVectorStore()
     apply(store, [put(2)])
     apply(store, [put(1)])
     stored = store.vector(C, "a")

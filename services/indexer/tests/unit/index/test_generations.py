@@ -11,7 +11,7 @@ import pytest
 
 from fakes.beside_store import NO_MODEL_FILES
 from fakes.making import row, unit, writes_of
-from fakes.vector_store import FakeStore
+from fakes.vector_store import FakeVectorStore
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
 from precedent_indexer.domain.index_state import Identity, ModelInfo
 from precedent_indexer.domain.messages import LogState
@@ -30,20 +30,20 @@ class Disk:
 
     def __init__(self, path: Path) -> None:
         self.directory = IndexDirectory(path)
-        self.stores: dict[Path, FakeStore] = {}
+        self.stores: dict[Path, FakeVectorStore] = {}
         self.broken: set[Path] = set()
 
     def open_store(self, path: Path) -> VectorStore:
         """The store in this directory."""
         if path in self.broken:
             raise IndexBroken(f"{path.name} is broken")
-        return self.stores.setdefault(path, FakeStore())
+        return self.stores.setdefault(path, FakeVectorStore())
 
     def start(self, log: LogState = LOG, model: ModelInfo = MODEL, orphan: str | None = None) -> Generation:
         """As a start of the indexer does."""
         return GenerationStore(self.directory, self.open_store, model, NO_MODEL_FILES).open(log, orphan=orphan)
 
-    def used(self) -> FakeStore:
+    def used(self) -> FakeVectorStore:
         """The store in use."""
         current = self.directory.current()
         assert current is not None
@@ -97,7 +97,7 @@ MISFITS: dict[str, Callable[[Disk], None]] = {
     "another log": spoil(lambda one: replace(one, stream_created="2020-01-01T00:00:00Z")),
     "another format": spoil(lambda one: replace(one, index_format=one.index_format + 1)),
     "ahead of its log": spoil(lambda one: replace(one, watermark=101)),
-    "says not what it is": lambda disk: disk.stores.update({disk.directory.current(): FakeStore()}),  # type: ignore[dict-item]
+    "says not what it is": lambda disk: disk.stores.update({disk.directory.current(): FakeVectorStore()}),  # type: ignore[dict-item]
     "broken": lambda disk: disk.broken.add(disk.directory.current()),  # type: ignore[arg-type]
     "lost": lambda disk: (disk.directory.path / "CURRENT").unlink(),
 }

@@ -10,7 +10,7 @@ from fakes.chaos import Chaos, Doom
 from fakes.dead_letters import FakeDeadLetters
 from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
-from fakes.vector_store import FakeStore
+from fakes.vector_store import FakeVectorStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.domain.index_state import Identity, Vectors, Writes
 from precedent_indexer.domain.messages import LogMessage, Refusal
@@ -45,7 +45,7 @@ class CountingEmbedder(FakeEmbedder):
         return super().embed(texts)
 
 
-class FickleStore(FakeStore):
+class FickleStore(FakeVectorStore):
     """Takes everything but events with a chosen id; when down, nothing at all."""
 
     def __init__(self, chaos: Chaos) -> None:

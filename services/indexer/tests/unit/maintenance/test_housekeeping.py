@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fakes.index_service import FakeIndexService
-from fakes.vector_store import FakeStore
+from fakes.vector_store import FakeVectorStore
 from precedent_indexer.errors import StoreUnavailable
 from precedent_indexer.maintenance import housekeeping
 from precedent_indexer.maintenance.housekeeping import Housekeeping
@@ -99,14 +99,14 @@ async def test_a_rebuild_that_fails_is_tried_again_later(
     """Not at once, again and again; later it is."""
     monkeypatch.setattr(housekeeping, "_FIRST_RETRY_S", 3600.0)
 
-    def full(_store: FakeStore, _collection: str) -> None:
+    def full(_store: FakeVectorStore, _collection: str) -> None:
         raise StoreUnavailable("fake: no space")
 
     service.index.store.symptoms.failed("write a", "database or disk is full")
     service.index.store.symptoms.worked("write a", wrote=True)
     kept = Kept(service)
     with monkeypatch.context() as patched:
-        patched.setattr(FakeStore, "create", full)
+        patched.setattr(FakeVectorStore, "create", full)
         assert await kept.look() is not None
     assert kept.jobs.last is not None
     assert kept.jobs.last.outcome == "failed"

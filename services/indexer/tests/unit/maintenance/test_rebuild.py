@@ -12,7 +12,7 @@ from fakes.dead_letters import FakeDeadLetters
 from fakes.embedder import FakeEmbedder
 from fakes.index_service import FakeIndexService
 from fakes.log_model import replayed
-from fakes.vector_store import FakeStore
+from fakes.vector_store import FakeVectorStore
 from precedent_indexer.domain.index_state import Vectors
 from precedent_indexer.domain.messages import Refusal
 from precedent_indexer.errors import BusUnavailable, JobFailed, ModelUnavailable, StoreUnavailable
@@ -74,10 +74,10 @@ async def service(tmp_path: Path) -> FakeIndexService:
     return made
 
 
-def store_of(service: FakeIndexService) -> FakeStore:
+def store_of(service: FakeIndexService) -> FakeVectorStore:
     """The store in use."""
     store = service.index.store
-    assert isinstance(store, FakeStore)
+    assert isinstance(store, FakeVectorStore)
     return store
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fakes.making import decided, row, unit
-from fakes.vector_store import FakeStore
+from fakes.vector_store import FakeVectorStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.adapters.chroma.embedded import ChromaStore
 from precedent_indexer.domain.index_state import Writes
@@ -21,7 +21,7 @@ C = "incidents"
 async def test_what_came_before_the_log_leaves(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In parts: old events go, with their vectors; a row that stays no longer shows an outcome that went."""
     monkeypatch.setattr(retention, "_TOGETHER", 3)
-    store: VectorStore = FakeStore() if kind == "fake" else ChromaStore.open(tmp_path)
+    store: VectorStore = FakeVectorStore() if kind == "fake" else ChromaStore.open(tmp_path)
     vectors = open_vectors(tmp_path, "fake")
     rows = {f"e{seq}": (row(f"e{seq}", seq), unit(seq)) for seq in range(1, 21)}
     old, late = decided("e19", 8), decided("e1", 18)

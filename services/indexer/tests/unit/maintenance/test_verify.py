@@ -12,7 +12,7 @@ from fakes.dead_letters import FakeDeadLetters
 from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
 from fakes.making import decided, row, writes_of
-from fakes.vector_store import FakeStore
+from fakes.vector_store import FakeVectorStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.domain.index_state import Writes
 from precedent_indexer.errors import StoreUnavailable
@@ -33,7 +33,7 @@ class Index:
 
     def __init__(self) -> None:
         self.log = FakeLog()
-        self.store = FakeStore(Chaos({}))
+        self.store = FakeVectorStore(Chaos({}))
         self.dead_letters = FakeDeadLetters()
         self.progress = Progress(0)
         self.saved: list[int] = []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fakes.index_service import FakeIndexService
-from fakes.vector_store import FakeStore
+from fakes.vector_store import FakeVectorStore
 from precedent_indexer.errors import StartRefused
 from precedent_indexer.index.directory import IndexDirectory
 from precedent_indexer.maintenance import watchdog
@@ -133,11 +133,11 @@ async def test_what_cannot_be_mended_now_is_mended_later(
     service.disk.unsound.add(service.index.path)
     store_watchdog = watchdog_of(service)
 
-    def full(_store: FakeStore, _collection: str) -> None:
+    def full(_store: FakeVectorStore, _collection: str) -> None:
         raise OSError("fake: no space")
 
     with monkeypatch.context() as patched:
-        patched.setattr(FakeStore, "create", full)
+        patched.setattr(FakeVectorStore, "create", full)
         await store_watchdog.look()
     assert service.events == ["held", "shut"]
     service.index.store.symptoms.worked("write collection incidents", wrote=True)

@@ -9,7 +9,7 @@ from fakes.dead_letters import FakeDeadLetters
 from fakes.embedder import FakeEmbedder, embedding_of
 from fakes.log import FakeLog
 from fakes.making import message, row, writes_of
-from fakes.vector_store import FakeStore
+from fakes.vector_store import FakeVectorStore
 from fakes.workers import InlineWorkers
 from precedent_indexer.domain.index_state import Identity
 from precedent_indexer.domain.messages import Packet, Refusal
@@ -34,7 +34,7 @@ class Index:
     index_format: int = INDEX_FORMAT
     current: str | None = None
     watermark: int = 0
-    stores: dict[str, FakeStore] = field(default_factory=dict)
+    stores: dict[str, FakeVectorStore] = field(default_factory=dict)
 
     def read(self) -> WriterHistory:
         """What is said of it."""
@@ -43,7 +43,7 @@ class Index:
         identity = Identity("a" * 32, "2026-01-01T00:00:00Z", self.fingerprint, self.watermark, self.index_format)
         return WriterHistory(self.current, {self.current: identity}, [WriterTerm(7, 0)])
 
-    def open(self, generation: str) -> FakeStore:
+    def open(self, generation: str) -> FakeVectorStore:
         """One of them."""
         return self.stores[generation]
 
@@ -71,7 +71,7 @@ class World:
 
     def put(self, generation: str, watermark: int, *ids: str) -> None:
         """Another generation is in use."""
-        store = self.index.stores[generation] = FakeStore()
+        store = self.index.stores[generation] = FakeVectorStore()
         store.write(C, writes_of(*(row(one) for one in ids)))
         self.index.current, self.index.watermark = generation, watermark
 

@@ -8,8 +8,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import nats.errors
@@ -20,7 +19,7 @@ from precedent_indexer.adapters.nats.client import TolerantClient
 from precedent_indexer.adapters.nats.connect import Admission, cannot_be_heard
 from precedent_indexer.adapters.nats.credentials import expiring
 from precedent_indexer.adapters.nats.denials import Denials
-from precedent_indexer.adapters.nats.publishing import AwaitedAck, api_prefix, refusal
+from precedent_indexer.adapters.nats.replies import AwaitedAck, ReplyInbox, api_prefix, refusal
 from precedent_indexer.domain.messages import Packet
 from precedent_indexer.errors import BusUnavailable, NotPermitted
 from precedent_indexer.settings import Settings
@@ -53,9 +52,7 @@ class Bus:
         self._leaving: asyncio.Future[None] | None = None
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once the connection is closed for good."""
-        self._raw_prefix = ""
-        self._raw_count = 0
-        self._raw_answers: dict[str, _Answers] = {}
+        self._replies = ReplyInbox(self.new_inbox, self.subscribe)
         self.on_reconnect: list[Callable[[], None]] = []
 
     @classmethod
@@ -190,7 +187,7 @@ class Bus:
             BusUnavailable: they did not all come in time.
             NotPermitted: we may not ask there.
         """
-        async with self._answers(is_last) as (reply, answers):
+        async with self._replies.awaiting(is_last) as (reply, answers):
 
             async def ask() -> list[Packet]:
                 await self.publish(subject, data, reply=reply)
@@ -202,27 +199,6 @@ class Bus:
                 return await self.denials.unless_denied(subject, ask())
             except TimeoutError as error:
                 raise BusUnavailable(f"no answer on {subject}: timeout") from error
-
-    @contextlib.asynccontextmanager
-    async def _answers(self, is_last: Callable[[Packet], bool]) -> AsyncIterator[tuple[str, "_Answers"]]:
-        """A reply subject, and what comes there up to the answer that `is_last`."""
-        if not self._raw_prefix:
-            self._raw_prefix = self.new_inbox()
-            await self.subscribe(f"{self._raw_prefix}.*", self._take_raw)
-        self._raw_count += 1
-        reply = f"{self._raw_prefix}.{self._raw_count}"
-        answers = self._raw_answers[reply] = _Answers(is_last)
-        try:
-            yield reply, answers
-        finally:
-            del self._raw_answers[reply]
-
-    async def _take_raw(self, packet: Packet) -> None:
-        answers = self._raw_answers.get(packet.subject)
-        if answers is not None and not answers.complete.is_set():
-            answers.packets.append(packet)
-            if answers.is_last(packet):
-                answers.complete.set()
 
     async def api(self, verb: str, body: object = None) -> dict[str, Any]:
         """One request to the JetStream API, such as `STREAM.INFO.<name>`.
@@ -250,7 +226,7 @@ class Bus:
             JetStreamRefused: that stream refused it.
         """
         wanted = AwaitedAck(subject, self.domain)
-        async with self._answers(wanted.take) as (reply, answers):
+        async with self._replies.awaiting(wanted.take) as (reply, answers):
 
             async def ask() -> None:
                 await self.publish(subject, data, reply=reply, headers=headers)
@@ -325,15 +301,6 @@ class Bus:
         if self.client.is_connected and not await _in_good_order(self.client.flush()):
             log.warning("nats_flush_failed")
         await _in_good_order(self.client.close())
-
-
-@dataclass(slots=True)
-class _Answers:
-    """What has come of the answers to one request."""
-
-    is_last: Callable[[Packet], bool]
-    packets: list[Packet] = field(default_factory=list)
-    complete: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 async def _in_good_order(leaving: Awaitable[None]) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from precedent_indexer.adapters.nats.publishing import AwaitedAck, api_prefix
+from precedent_indexer.adapters.nats.replies import AwaitedAck, api_prefix
 from precedent_indexer.domain.messages import Packet
 from precedent_indexer.errors import BusUnavailable, JetStreamRefused
 

@@ -1,9 +1,13 @@
-"""What is awaited of a publish: the word of the stream that the subject belongs to, in its own JetStream domain.
+"""Answers that a request waits for: any number of them, or the acknowledgement of a publish.
 
-A leaf node's stream on the same subjects answers as well, with sequences of its own.
+A publish waits for the stream that the subject belongs to, in its own JetStream domain: a leaf node's stream on the
+same subjects answers as well, with sequences of its own.
 """
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
@@ -28,6 +32,51 @@ def refusal(what: str, error: dict[str, Any]) -> JetStreamRefused:
     return JetStreamRefused(
         what, int(error.get("code", 0)), int(error.get("err_code", 0)), str(error.get("description", ""))
     )
+
+
+@dataclass(slots=True)
+class Answers:
+    """The answers to one request so far; `complete` is set by the one that `is_last` accepts."""
+
+    is_last: Callable[[Packet], bool]
+    packets: list[Packet] = field(default_factory=list)
+    complete: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class ReplyInbox:
+    """One subscription for the answers to many requests, each with a reply subject of its own."""
+
+    def __init__(
+        self,
+        new_inbox: Callable[[], str],
+        subscribe: Callable[[str, Callable[[Packet], Awaitable[None]]], Awaitable[object]],
+    ) -> None:
+        self._new_inbox = new_inbox
+        self._subscribe = subscribe
+        self._prefix = ""
+        self._count = 0
+        self._awaited: dict[str, Answers] = {}
+
+    @contextlib.asynccontextmanager
+    async def awaiting(self, is_last: Callable[[Packet], bool]) -> AsyncIterator[tuple[str, Answers]]:
+        """A fresh reply subject, and the answers that arrive there up to the one that `is_last` accepts."""
+        if not self._prefix:
+            self._prefix = self._new_inbox()
+            await self._subscribe(f"{self._prefix}.*", self._take)
+        self._count += 1
+        reply = f"{self._prefix}.{self._count}"
+        answers = self._awaited[reply] = Answers(is_last)
+        try:
+            yield reply, answers
+        finally:
+            del self._awaited[reply]
+
+    async def _take(self, packet: Packet) -> None:
+        answers = self._awaited.get(packet.subject)
+        if answers is not None and not answers.complete.is_set():
+            answers.packets.append(packet)
+            if answers.is_last(packet):
+                answers.complete.set()
 
 
 class AwaitedAck:
