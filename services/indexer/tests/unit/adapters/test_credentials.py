@@ -13,7 +13,7 @@ import nkeys
 import pytest
 
 from precedent_indexer.adapters.nats.bus import Bus
-from precedent_indexer.adapters.nats.credentials import expiring
+from precedent_indexer.adapters.nats.connection.credentials import expiring
 from precedent_indexer.settings import Settings
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

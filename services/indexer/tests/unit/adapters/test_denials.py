@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from precedent_indexer.adapters.nats import denials as module
-from precedent_indexer.adapters.nats.denials import Denials
+from precedent_indexer.adapters.nats.connection import denials as module
+from precedent_indexer.adapters.nats.connection.denials import Denials
 from precedent_indexer.errors import NotPermitted
 
 

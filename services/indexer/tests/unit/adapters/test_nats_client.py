@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from nats.aio.transport import TcpTransport
 
-from precedent_indexer.adapters.nats.client import TolerantClient
+from precedent_indexer.adapters.nats.connection.client import TolerantClient
 
 PURGE = b"$JS.API.STREAM.PURGE.SECURITY_EVENTS"
 

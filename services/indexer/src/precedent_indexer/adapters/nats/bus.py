@@ -15,10 +15,10 @@ import nats.errors
 import structlog
 from nats.aio.msg import Msg
 
-from precedent_indexer.adapters.nats.client import TolerantClient
-from precedent_indexer.adapters.nats.connect import Admission, cannot_be_heard
-from precedent_indexer.adapters.nats.credentials import expiring
-from precedent_indexer.adapters.nats.denials import Denials
+from precedent_indexer.adapters.nats.connection.client import TolerantClient
+from precedent_indexer.adapters.nats.connection.connect import Admission, cannot_be_heard
+from precedent_indexer.adapters.nats.connection.credentials import expiring
+from precedent_indexer.adapters.nats.connection.denials import Denials
 from precedent_indexer.adapters.nats.replies import AwaitedAck, ReplyInbox, api_prefix, refusal
 from precedent_indexer.domain.messages import Packet
 from precedent_indexer.errors import BusUnavailable, NotPermitted

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import nats.errors
 
-from precedent_indexer.adapters.nats.client import CertificateWantedError, TolerantClient
-from precedent_indexer.adapters.nats.credentials import checked_creds, tls_context
-from precedent_indexer.adapters.nats.denials import noticed
+from precedent_indexer.adapters.nats.connection.client import CertificateWantedError, TolerantClient
+from precedent_indexer.adapters.nats.connection.credentials import checked_creds, tls_context
+from precedent_indexer.adapters.nats.connection.denials import noticed
 from precedent_indexer.errors import NotPermitted, SettingsWrong, StartDenied, StartRefused
 from precedent_indexer.settings import Settings, without_secrets
 from precedent_schemas.servers import parse_addresses
