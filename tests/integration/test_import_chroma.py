@@ -169,6 +169,7 @@ async def test_what_retention_took_from_the_log_is_asked_of_the_index(
 async def test_a_dry_run_publishes_nothing(stack: Stack, wire: Wire, collection: str, old: Path) -> None:
     """It prints the counts and three of the events, each a subject and JSON."""
     said = await imported(stack.server.url, old, collection, "--dry-run", "--kind", "old.incident")
+    assert said.startswith("dry run: nothing was published\n")
     assert "11 would be published" in said
     lines = said.splitlines()
     samples = [lines[number + 1] for number, line in enumerate(lines) if line.startswith("security.events.")]

@@ -169,7 +169,9 @@ class StatsReply(Coverage):
     redelivered: Annotated[int, Field(ge=0, description="Of these, messages given more than once")]
     dead_letters: Annotated[int, Field(ge=0, description="Messages in the dead-letter stream")]
     embedding_cache: CacheState | None = None
-    state: Annotated[str | None, Field(examples=["serving", "stalled", "misconfigured", "unavailable"])] = None
+    state: Annotated[
+        str | None, Field(examples=["serving", "catching_up", "stalled", "misconfigured", "unavailable"])
+    ] = None
     fault: Annotated[str | None, Field(description="What keeps it from going on")] = None
     last_progress_at: Annotated[Timestamp | None, Field(description="When indexed_seq last grew")] = None
     job: Annotated[Job | None, Field(description="Long work that is under way")] = None

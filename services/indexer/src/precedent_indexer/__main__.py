@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
+import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -64,6 +65,16 @@ def _common(
     """Settings come from the environment: see `precedent-indexer settings`."""
 
 
+def _settings() -> settings.Settings:
+    """The settings, with the log set up by them; variables that are no setting are named in it."""
+    chosen = settings.load()
+    logs.configure(chosen.precedent_log_level, chosen.precedent_log_format)
+    for name, close in settings.unknown_variables().items():
+        remedy = f"did you mean {' or '.join(close)}?" if close else "`precedent-indexer settings` lists all settings"
+        structlog.get_logger(__name__).warning("unknown_setting", name=name, remedy=f"it is ignored: {remedy}")
+    return chosen
+
+
 @cli.command()
 def serve() -> None:
     """Index what the log has and answer questions, until SIGTERM or Ctrl-C."""
@@ -72,8 +83,7 @@ def serve() -> None:
     from precedent_indexer.observability import tracing  # noqa: PLC0415
     from precedent_indexer.replicas import replica  # noqa: PLC0415
 
-    chosen = settings.load()
-    logs.configure(chosen.precedent_log_level, chosen.precedent_log_format)
+    chosen = _settings()
     # A fifth of the usual: the thread that answers questions gets its turn sooner among those that index.
     sys.setswitchinterval(0.001)
     code = asyncio.run(embedded.serve(chosen) if chosen.precedent_chroma_url is None else replica.serve(chosen))
@@ -89,8 +99,7 @@ def init() -> None:
     """Create the streams and the consumer where they are missing, check them where they are not."""
     from precedent_indexer.app import startup  # noqa: PLC0415 -- as in `serve`
 
-    chosen = settings.load()
-    logs.configure(chosen.precedent_log_level, chosen.precedent_log_format)
+    chosen = _settings()
     asyncio.run(startup.init(chosen))
     typer.echo("streams and consumer are as they must be")
 
@@ -160,8 +169,7 @@ def import_chroma(
     """Publish the items of an old data directory into the log; whenever it is run again, only what is not there."""
     from precedent_indexer.cli.import_chroma import command as old_data  # noqa: PLC0415 -- as in `serve`
 
-    chosen = settings.load()
-    logs.configure(chosen.precedent_log_level, chosen.precedent_log_format)
+    chosen = _settings()
     request = old_data.Request(
         directory=path,
         collection=collection,

@@ -7,6 +7,7 @@ IndexerError
 ├── Fault                 not the message's fault: retried until it passes, nothing is dead-lettered for it
 │   ├── BusUnavailable    NATS or JetStream does not answer, or answers that it cannot
 │   │   └── NotPermitted  the server does not let our credentials do it
+│   │   ├── JetStreamOff        the server, or our account on it, has no JetStream
 │   │   ├── JetStreamRefused    it answers with an error
 │   │   └── DeadLettersRefused  the dead-letter stream takes no message
 │   ├── StoreUnavailable  Chroma fails
@@ -38,10 +39,12 @@ class JetStreamCode(IntEnum):
     NOT_LEADER = 10009
     CONSUMER_NOT_FOUND = 10014
     MESSAGE_NOT_FOUND = 10037
+    OFF_FOR_ACCOUNT = 10039
     SEQUENCE_NOT_FOUND = 10043
     STREAM_NOT_FOUND = 10059
     WRONG_LAST_SEQUENCE = 10071
     """A compare-and-set lost: the stream has a later message."""
+    OFF = 10076
     STORE_FAILED = 10077
     WRONG_LAST_SEQUENCE_IN_FLIGHT = 10164
     """The same for a replicated stream, whose later message is not stored by every replica yet."""
@@ -60,9 +63,18 @@ _REFUSALS: Final[dict[int, str]] = {
     JetStreamCode.STREAM_NOT_FOUND: (
         "a stream of the log or of the dead letters is gone: start the indexer again, it makes what is missing"
     ),
+    JetStreamCode.OFF_FOR_ACCOUNT: (
+        "JetStream is not enabled for our account: enable it in the account's configuration (`jetstream: enabled`)"
+    ),
+    JetStreamCode.OFF: (
+        "JetStream is switched off on the NATS server: start it with `--jetstream`, or with `jetstream {}` in its "
+        "configuration"
+    ),
     JetStreamCode.STORE_FAILED: "the log refuses messages: it is full (raise its max_bytes), or its disk",
 }
 """What these errors mean to the operator."""
+_OFF: Final = frozenset({JetStreamCode.OFF_FOR_ACCOUNT, JetStreamCode.OFF})
+"""No request succeeds until the configuration of the server is changed."""
 
 
 FAILED: Final = 1
@@ -129,7 +141,14 @@ class JetStreamRefused(BusUnavailable):
         self.code = code
         self.err_code = err_code
         self.says = _REFUSALS.get(err_code, f"JetStream refuses a request ({code}/{err_code})")
-        super().__init__(f"{what}: {description} ({code}/{err_code})")
+        remedy = f": {self.says}" if err_code in _OFF else ""
+        super().__init__(f"{what}: {description} ({code}/{err_code}){remedy}")
+
+
+class JetStreamOff(BusUnavailable):
+    """The server that we are connected to has no JetStream, nor has one that it knows; the message has the remedy."""
+
+    says = _REFUSALS[JetStreamCode.OFF]
 
 
 class NotPermitted(BusUnavailable):

@@ -1,5 +1,6 @@
 """Settings: the only reader of the environment. Connection settings have the `nats` CLI's own names."""
 
+import difflib
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +11,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from precedent_indexer.errors import SettingsWrong
 from precedent_schemas.limits import MAX_COLLECTIONS
 from precedent_schemas.servers import masked, parse_addresses
+
+_PREFIX = "PRECEDENT_"
+_OF_SERVICE = "_SERVICE_HOST"
+_OF_EACH = ("SERVICE_", "PORT")
 
 
 def _readable(path: Path | None) -> Path | None:
@@ -158,6 +163,23 @@ def switch_off_telemetry() -> None:
     It reads the variable once, while it is loaded: its own `disable_telemetry_events` comes too late.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # noqa: TID251 -- written, for a library that reads it
+
+
+def unknown_variables() -> dict[str, list[str]]:
+    """Variables of this process named `PRECEDENT_...` that are no setting, each with the settings of close names."""
+    known = {field.upper() for field in Settings.model_fields}
+    environment = os.environ  # noqa: TID251 -- this is the settings module
+    ours = {name.upper() for name in environment if name.upper().startswith(_PREFIX)} - known
+    # Kubernetes gives every process the addresses of the services beside it, also of one that is named `precedent-...`.
+    services = [name.removesuffix(_OF_SERVICE) for name in ours if name.endswith(_OF_SERVICE)]
+    of_services = tuple(f"{one}_{tail}" for one in services for tail in _OF_EACH)
+    return {name: _close(name, known) for name in sorted(ours) if not name.startswith(of_services)}
+
+
+def _close(name: str, known: set[str]) -> list[str]:
+    # The prefix, which all share, says nothing about how close two names are.
+    tails = {one.removeprefix(_PREFIX): one for one in known if one.startswith(_PREFIX)}
+    return [tails[tail] for tail in difflib.get_close_matches(name.removeprefix(_PREFIX), tails, n=3, cutoff=0.7)]
 
 
 def describe(settings: Settings | None = None) -> list[dict[str, Any]]:

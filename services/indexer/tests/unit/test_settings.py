@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from precedent_indexer.errors import StartRefused
-from precedent_indexer.settings import Settings, describe, load, without_secrets
+from precedent_indexer.settings import Settings, describe, load, unknown_variables, without_secrets
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +57,19 @@ def test_unknown_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting of a later version is no reason to refuse."""
     monkeypatch.setenv("PRECEDENT_OF_A_LATER_VERSION", "1")
     assert load() == Settings.model_validate({})
+
+
+def test_unknown_variables_are_named_with_the_settings_they_may_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slip of the pen is found with its correction; what Kubernetes sets for a service beside us is no slip."""
+    for name in ("PRECEDENT_BATCHSIZE", "PRECEDENT_CROMA_PATH", "PRECEDENT_COLOUR", "PRECEDENT_METRICS_PORT"):
+        monkeypatch.setenv(name, "1")
+    for tail in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8000_TCP_ADDR"):
+        monkeypatch.setenv(f"PRECEDENT_CHROMA_{tail}", "10.0.0.1")
+    found = unknown_variables()
+    assert list(found) == ["PRECEDENT_BATCHSIZE", "PRECEDENT_COLOUR", "PRECEDENT_CROMA_PATH"]
+    assert found["PRECEDENT_BATCHSIZE"][0] == "PRECEDENT_BATCH_SIZE"
+    assert found["PRECEDENT_CROMA_PATH"][0] == "PRECEDENT_CHROMA_PATH"
+    assert found["PRECEDENT_COLOUR"] == []
 
 
 def test_secrets_are_masked_wherever_they_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:

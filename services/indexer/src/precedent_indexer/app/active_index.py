@@ -236,7 +236,7 @@ class ActiveIndex:
 
     def _checkpoint_of(self, index: Generation) -> Checkpoint:
         dependencies = self._dependencies
-        consumer = DurableConsumer(dependencies.bus)
+        consumer = DurableConsumer(dependencies.bus, index.path.parent)
         return Checkpoint(consumer, index, self.progress, dependencies.workers, dependencies.source)
 
     def _pipeline_applier(self, index: Generation, embedding: Embedding | None) -> Applier:

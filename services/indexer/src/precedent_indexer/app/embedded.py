@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Final
 
 import structlog
 
@@ -23,7 +24,7 @@ from precedent_indexer.errors import (
     StartRefused,
     StoreUnavailable,
 )
-from precedent_indexer.index.directory import IndexDirectory
+from precedent_indexer.index.directory import IndexDirectory, moved
 from precedent_indexer.index.generations import GenerationStore, open_index
 from precedent_indexer.observability import metrics_server
 from precedent_indexer.observability.metrics import Metrics
@@ -33,6 +34,11 @@ from precedent_indexer.runtime.threads import Workers
 from precedent_indexer.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+_EMPTY: Final = (
+    "it is filled from the log now, and answers cover only a part until `precedent-indexer health` says healthy; "
+    "if a filled index was meant, stop, and set PRECEDENT_CHROMA_PATH to its directory"
+)
 
 
 async def serve(settings: Settings) -> int:
@@ -101,12 +107,18 @@ async def _open(
     source, dead_letters = opened.source, opened.dead_letters
     with start_refusals():
         # Asked before anything is written: a refused start leaves everything as it was.
-        orphan = await DurableConsumer(bus).orphaned_index()
+        consumer = DurableConsumer(bus, directory.path)
+        orphan = await consumer.orphaned_index()
         try:
             index = await open_index(generations, source, opened.state, broken, orphan)
         except StoreUnavailable as error:
             raise StartRefused(f"the index in {directory.path} cannot be used: {error}") from error
-        await DurableConsumer(bus).ensure(index_uuid=index.identity.uuid, after_seq=index.identity.watermark)
+        elsewhere = moved(settings.precedent_chroma_path, directory.path, await consumer.last_directory())
+        await consumer.ensure(index_uuid=index.identity.uuid, after_seq=index.identity.watermark)
+    if elsewhere:
+        log.warning("index_path_moved", remedy=elsewhere)
+    if index.identity.watermark == 0 and opened.state.messages:
+        log.warning("index_empty", log_messages=opened.state.messages, remedy=_EMPTY)
     dependencies = Dependencies(
         settings,
         bus,

@@ -2,6 +2,7 @@
 
 import socket
 from dataclasses import dataclass
+from typing import Final
 
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.service import HOST_KEY
@@ -11,6 +12,8 @@ from precedent_indexer.settings import Settings, without_secrets
 from precedent_schemas import catalogue
 from precedent_schemas.answers import StatsReply
 from precedent_schemas.subjects import SERVICE
+
+_CATCHING_UP: Final = "catching_up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,13 @@ async def check(settings: Settings, timeout_s: float) -> Report:
         return Report(healthy=False, line=f"unhealthy: {error.description}")
     finally:
         await bus.close()
-    lag = stats.stream_seq - stats.indexed_seq
+    lag, held = stats.stream_seq - stats.indexed_seq, stats.stream.messages
     state = f"{lag} messages behind, {stats.dead_letters} dead letters, indexed_seq {stats.indexed_seq}"
+    begins = stats.state in {None, "serving"} and stats.indexed_seq == 0 and lag > 0 and held > 0
+    if begins or stats.state == _CATCHING_UP:
+        return Report(
+            healthy=False, line=f"unhealthy: the index is new and catching up with the log of {held} messages; {state}"
+        )
     if stats.state not in {None, "serving"}:
         return Report(healthy=False, line=f"unhealthy: {stats.state}: {stats.fault or 'no progress'}; {state}")
     if lag > settings.precedent_health_max_lag:

@@ -93,6 +93,22 @@ class IndexDirectory:
         os.close(self._lock)
 
 
+def moved(setting: Path, path: Path, last: str | None) -> str | None:
+    """What to do where a relative setting no longer means the directory of the last start; None where it does.
+
+    Args:
+        setting: PRECEDENT_CHROMA_PATH as it was given.
+        path: the absolute path that it means in this process.
+        last: the absolute path of the last start on this host, where one is known.
+    """
+    if setting.is_absolute() or last is None or last == str(path):
+        return None
+    return (
+        f"PRECEDENT_CHROMA_PATH={setting} is relative: it means {path} from here, and meant {last} at the last start; "
+        f"to go on with that index, stop and set PRECEDENT_CHROMA_PATH={last}"
+    )
+
+
 def is_still(path: Path, found: os.stat_result) -> bool:
     """Whether what is at `path` is what was `found` there."""
     try:

@@ -9,6 +9,8 @@ class State(StrEnum):
     """How the write corridor is, as `stats` says it."""
 
     SERVING = "serving"
+    CATCHING_UP = "catching_up"
+    """The index was begun from nothing, and has not yet all that the log had then."""
     STALLED = "stalled"
     """Messages wait and the index does not advance: it was begun anew."""
     MISCONFIGURED = "misconfigured"
@@ -29,6 +31,7 @@ class Liveness:
         """When the watermark moved last in this process."""
         self.stalls = 0
         """Silences that the corridor was begun anew for, since the watermark moved last."""
+        self._filled_at = 0
         self._heard = time.monotonic()
 
     @property
@@ -38,15 +41,23 @@ class Liveness:
             return State.UNAVAILABLE
         if self.stalls:
             return State.STALLED
-        return State.SERVING if self.contradiction is None else State.MISCONFIGURED
+        if self.contradiction is not None:
+            return State.MISCONFIGURED
+        return State.CATCHING_UP if self._filled_at else State.SERVING
 
     @property
     def says(self) -> str | None:
         """What keeps all from being well, in words that are safe to show."""
         return self.fault or self.contradiction
 
-    def advance(self) -> None:
+    def fill(self, last_seq: int) -> None:
+        """The index is empty, and catches up with a log that ends at `last_seq`."""
+        self._filled_at = last_seq
+
+    def advance(self, indexed_seq: int) -> None:
         """The watermark moves."""
+        if indexed_seq >= self._filled_at:
+            self._filled_at = 0
         self.last_progress_at = datetime.now(UTC)
         self.stalls = 0
         self.hear()

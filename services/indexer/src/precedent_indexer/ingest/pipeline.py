@@ -128,8 +128,11 @@ class Pipeline:
     async def _catch_up(self, *, to_the_end: bool) -> None:
         """Read from the log what was once delivered and is not in the index."""
         last = (await self._with.feed.state()).delivered_seq
+        end = (await self._with.source.state()).last_seq
+        if self._taken == 0:
+            self._with.liveness.fill(end)
         if to_the_end:
-            last = max(last, (await self._with.source.state()).last_seq)
+            last = max(last, end)
         if self._taken >= last:
             return
         log.info("catching_up", first_seq=self._taken + 1, last_seq=last)
@@ -262,7 +265,7 @@ class Pipeline:
             await checkpoint.save_watermark(step.upto)
             self._saved_seq, self._saved_at = step.upto, time.monotonic()
         progress.advance(step.upto)
-        self._with.liveness.advance()
+        self._with.liveness.advance(step.upto)
         self._journal.done(step.upto)
         with self._with.metrics.stage("settle"):
             await self._with.pending_acks.settle()

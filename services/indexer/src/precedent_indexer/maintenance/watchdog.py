@@ -74,7 +74,7 @@ class StoreWatchdog:
             async with self._service.held():
                 await self._repair(self._service.index)
         except (Fault, IndexBroken, OSError) as error:
-            log.error("index_not_mended", error=type(error).__name__, detail=str(error)[:300])
+            log.error("index_not_mended", error=type(error).__name__, detail=str(error)[:300], retry_in_s=_LOOK_EVERY_S)
 
     async def _repair(self, old: Generation) -> None:
         log_state = await self._source.state()

@@ -2,11 +2,49 @@
 
 import logging
 import sys
-from typing import Any
+import time
+from collections import OrderedDict
+from typing import Any, Final
 
 import structlog
 
 _MAX_VALUE_CHARS = 500
+
+
+_REPEAT_EVERY_S: Final = 60.0
+"""Seconds between two lines about a fault that stays the same."""
+_MOST_FAULTS: Final = 256
+"""Faults that are told apart at the same time; the one seen longest ago is forgotten."""
+_CHANGES: Final = frozenset({"retry_in_s", "timestamp"})
+"""Values of a line that may differ although the fault is the same."""
+
+
+class RepeatedFaults:
+    """Says a fault that stays the same once, and then once a minute with the number of `times` that it came.
+
+    A fault is a line of level warning or error that names an `error` or the next attempt (`retry_in_s`). The same fault
+    has the same event and the same values, but for the time of the next attempt.
+    """
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[tuple[object, ...], tuple[float, int]] = OrderedDict()
+
+    def __call__(self, _logger: object, method: str, event: Any) -> Any:  # noqa: ANN401 -- structlog's own types
+        """The line, with `times` where it stands for several; raises DropEvent where it is one of those."""
+        if method not in {"warning", "error"} or not event.keys() & {"error", "retry_in_s"}:
+            return event
+        fault = (method, *sorted((key, str(value)) for key, value in event.items() if key not in _CHANGES))
+        now = time.monotonic()
+        said_at, untold = self._seen.pop(fault, (None, 0))
+        if said_at is not None and now - said_at < _REPEAT_EVERY_S:
+            self._seen[fault] = (said_at, untold + 1)
+            raise structlog.DropEvent
+        self._seen[fault] = (now, 0)
+        if len(self._seen) > _MOST_FAULTS:
+            self._seen.popitem(last=False)
+        if untold:
+            event["times"] = untold + 1
+        return event
 
 
 def _harmless(_logger: object, _method: str, event: Any) -> Any:  # noqa: ANN401 -- structlog's own types
@@ -35,6 +73,7 @@ def configure(level: str, form: str) -> None:
     )
     structlog.configure(
         processors=[
+            RepeatedFaults(),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _harmless,

@@ -48,7 +48,7 @@ RESULTS: Final = ("applied", "superseded")
 STAGES: Final = ("prepare", "commit", "settle")
 QUEUES: Final = ("delivered", "prepared", "unsettled", "questions", "waiting_for_index")
 JOB_KINDS: Final = (REBUILD, VERIFY, REPAIR)
-STATES: Final = ("serving", "stalled", "misconfigured", "unavailable")
+STATES: Final = ("serving", "catching_up", "stalled", "misconfigured", "unavailable")
 
 
 class Metrics:

@@ -1,14 +1,19 @@
 """Streams and consumer: created where missing, otherwise checked to the letter; the consumer feeds one index."""
 
+import socket
+from pathlib import Path
 from typing import Any
 
+import nats.errors
 import pytest
 
 from fakes.bus import FakeBus, refused
+from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.provision import streams as provisioning
 from precedent_indexer.adapters.nats.provision.consumer import DurableConsumer
 from precedent_indexer.adapters.nats.provision.streams import await_leaders, ensure_streams, operators_choices
-from precedent_indexer.errors import BusUnavailable, JetStreamRefused, StartRefused
+from precedent_indexer.domain.messages import Packet
+from precedent_indexer.errors import BusUnavailable, JetStreamOff, JetStreamRefused, StartRefused
 from precedent_indexer.settings import Settings
 from precedent_schemas.streams import CONSUMER_CONFIG, DEAD_LETTERS_STREAM_CONFIG, EVENTS_STREAM_CONFIG
 
@@ -242,3 +247,47 @@ async def test_a_server_that_is_not_ready_is_waited_for() -> None:
     bus.answer(CONSUMER_CREATE, refused(10008, 503))
     with pytest.raises(JetStreamRefused):
         await DurableConsumer(bus).create(index_uuid="mine", after_seq=7)
+
+
+async def test_the_directory_of_the_last_start_is_kept_with_the_consumer() -> None:
+    """The next start on this host reads it; a start on another host does not, and a claim without one keeps it."""
+    bus = consumer("mine")
+    assert await DurableConsumer(bus).last_directory() is None
+    await DurableConsumer(bus, Path("/var/lib/index")).ensure(index_uuid="mine", after_seq=0)
+    [body] = created(bus)
+    noted = body["config"]["metadata"]["precedent_directory"]
+    assert noted == f"{socket.gethostname()}:/var/lib/index"
+    for metadata, directory in (
+        ({"precedent_directory": noted}, "/var/lib/index"),
+        ({"precedent_directory": "another.host:/var/lib/index"}, None),
+    ):
+        bus.answer(CONSUMER_INFO, {"config": CONSUMER_CONFIG | {"name": "indexer", "metadata": metadata}})
+        assert await DurableConsumer(bus).last_directory() == directory
+    await DurableConsumer(bus).ensure(index_uuid="mine", after_seq=0)
+    assert created(bus)[-1]["config"]["metadata"]["precedent_directory"] == "another.host:/var/lib/index"
+
+
+async def test_a_server_without_jetstream_is_named_as_such() -> None:
+    """Where nobody answers the API of JetStream, the error says what to switch on, and which setting may be wrong."""
+
+    class Plain(FakeBus):
+        api = Bus.api
+
+        async def request(self, subject: str, *_: Any, **__: Any) -> Packet:
+            raise BusUnavailable(f"no answer on {subject}") from nats.errors.NoRespondersError()
+
+    bus = Plain()
+    with pytest.raises(JetStreamOff, match=r"JetStream is switched off.*`--jetstream`") as caught:
+        await ensure_streams(bus)
+    assert "DOMAIN" not in str(caught.value)
+    bus._given_domain = "hub"
+    with pytest.raises(JetStreamOff, match="PRECEDENT_JETSTREAM_DOMAIN=hub"):
+        await ensure_streams(bus)
+
+
+async def test_an_account_without_jetstream_is_named_as_such() -> None:
+    """The server's own words come with the remedy."""
+    bus = streams()
+    bus.answer(INFO, refused(10039, 503))
+    with pytest.raises(StartRefused, match="JetStream is not enabled for our account"):
+        await ensure_streams(bus)

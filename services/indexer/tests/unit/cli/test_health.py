@@ -54,6 +54,11 @@ def stats(indexed: int, end: int, **more: Any) -> Packet:
             "dead-letter stream is full",
         ),
         (stats(99, 100, state="stalled"), False, "stalled: no progress"),
+        (stats(95, 100, state="catching_up"), False, "new and catching up with the log of 100 messages; 5 messages"),
+        (stats(0, 5), False, "new and catching up with the log of 5 messages; 5 messages behind"),
+        (stats(0, 0), True, "0 messages behind"),
+        (stats(0, 5, state="unavailable", fault="the model fails"), False, "unavailable: the model fails"),
+        (stats(0, 5, state="stalled"), False, "stalled"),
         (
             Packet(
                 "_INBOX.x",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from precedent_indexer.errors import StartRefused
-from precedent_indexer.index.directory import IndexDirectory, carry_files
+from precedent_indexer.index.directory import IndexDirectory, carry_files, moved
 
 
 def names(path: Path) -> list[str]:
@@ -194,3 +194,15 @@ def test_a_path_that_cannot_be_a_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StartRefused, match=r"file.*PRECEDENT_CHROMA_PATH"):
         IndexDirectory(tmp_path / "file")
+
+
+def test_a_relative_path_that_means_another_directory_is_said(tmp_path: Path) -> None:
+    """Started from another working directory, the message names both; an absolute path or the same one is silent."""
+    here, last = tmp_path / "data" / "chroma", "/srv/precedent/data/chroma"
+    said = moved(Path("data/chroma"), here, last)
+    assert said is not None
+    assert f"means {here} from here, and meant {last} at the last start" in said
+    assert f"set PRECEDENT_CHROMA_PATH={last}" in said
+    assert moved(here, here, last) is None
+    assert moved(Path("data/chroma"), here, str(here)) is None
+    assert moved(Path("data/chroma"), here, None) is None

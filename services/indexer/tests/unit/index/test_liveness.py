@@ -34,6 +34,26 @@ async def test_progress_is_seen(indexer: FakeIndexer) -> None:
     assert (liveness.state, liveness.fault) == (State.SERVING, None)
 
 
+async def test_an_empty_index_behind_a_log_is_catching_up(indexer: FakeIndexer) -> None:
+    """From nothing until it has all that the log had when it began, its state is not that of an index that serves."""
+    liveness, seen = indexer.ingest.liveness, set[State]()
+    write = indexer.store.write
+
+    def watching(*arguments: object) -> None:
+        seen.add(liveness.state)
+        write(*arguments)  # type: ignore[arg-type]
+
+    indexer.store.write = watching  # type: ignore[method-assign,assignment]
+    for number in range(10):
+        indexer.log.publish_event({"text": f"event {number}"})
+    await until(lambda: indexer.progress.indexed_seq == 10)
+    assert seen == {State.CATCHING_UP}
+    await until(lambda: liveness.state is State.SERVING)
+    indexer.log.publish_event({"text": "one more"})
+    await until(lambda: indexer.progress.indexed_seq == 11)
+    assert State.SERVING in seen
+
+
 async def test_a_fault_is_said_until_it_is_over(indexer: FakeIndexer, monkeypatch: pytest.MonkeyPatch) -> None:
     """What fails is named in safe words for as long as it fails, however often it is tried; nothing is refused."""
     write, fails = indexer.store.write, True

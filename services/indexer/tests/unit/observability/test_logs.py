@@ -56,6 +56,46 @@ def test_json_lines_can_be_read_back(written: Callable[[str, str], io.StringIO])
     assert line["timestamp"].endswith("Z")
 
 
+class Clock:
+    """A clock that goes on when it is told to."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self.now
+
+
+def test_a_repeated_fault_is_one_line_a_minute_with_a_count(
+    written: Callable[[str, str], io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is said at once, the others as a number with the next attempt; another fault is said beside it."""
+    clock = Clock()
+    monkeypatch.setattr(logs, "time", clock)
+    target = written("info", "json")
+    log = structlog.get_logger()
+    for attempt in range(100):
+        log.error("ingest_fault", error="BusUnavailable", detail="no answer", retry_in_s=min(attempt, 10))
+        clock.now += 1
+    log.error("ingest_fault", error="StoreUnavailable", detail="disk", retry_in_s=0.2)
+    lines = [json.loads(line) for line in target.getvalue().splitlines()]
+    assert [(line["error"], line.get("times"), line["retry_in_s"]) for line in lines] == [
+        ("BusUnavailable", None, 0),
+        ("BusUnavailable", 60, 10),
+        ("StoreUnavailable", None, 0.2),
+    ]
+
+
+def test_lines_that_are_no_faults_are_all_said(written: Callable[[str, str], io.StringIO]) -> None:
+    """What happens twice and names no error has happened twice: a generation that is removed, a dead letter."""
+    target = written("info", "json")
+    log = structlog.get_logger()
+    for _ in range(3):
+        log.warning("dead_letter", seq=17, reason="malformed")
+        log.info("importing", error="none", done=1)
+    assert target.getvalue().count("\n") == 6
+
+
 def test_levels_below_the_least_are_silent(written: Callable[[str, str], io.StringIO]) -> None:
     """Only what is at least as grave as the level is written."""
     target = written("warning", "console")

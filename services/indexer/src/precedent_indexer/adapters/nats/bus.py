@@ -16,12 +16,12 @@ import structlog
 from nats.aio.msg import Msg
 
 from precedent_indexer.adapters.nats.connection.client import TolerantClient
-from precedent_indexer.adapters.nats.connection.connect import Admission, cannot_be_heard
+from precedent_indexer.adapters.nats.connection.connect import RECONNECT_WAIT_S, Admission, cannot_be_heard
 from precedent_indexer.adapters.nats.connection.credentials import expiring
 from precedent_indexer.adapters.nats.connection.denials import Denials
 from precedent_indexer.adapters.nats.replies import AwaitedAck, ReplyInbox, api_prefix, refusal
 from precedent_indexer.domain.messages import Packet
-from precedent_indexer.errors import BusUnavailable, NotPermitted
+from precedent_indexer.errors import BusUnavailable, JetStreamOff, NotPermitted
 from precedent_indexer.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -86,7 +86,8 @@ class Bus:
         if not self._closing:
             # Only the library's own words: others may quote a message.
             detail = str(error)[:200] if isinstance(error, nats.errors.Error) else ""
-            log.warning("nats_error", error=type(error).__name__, detail=detail)
+            waits = {} if self.client.is_connected else {"retry_in_s": RECONNECT_WAIT_S}
+            log.warning("nats_error", error=type(error).__name__, detail=detail, **waits)
         self._admission.take(error)
         if self._connected and self._admission.is_refused and not self._closing:
             self._closing = True
@@ -205,10 +206,16 @@ class Bus:
 
         Raises:
             BusUnavailable: JetStream does not answer.
+            JetStreamOff: there is none.
             JetStreamRefused: it answers with an error.
         """
         payload = b"" if body is None else json.dumps(body).encode()
-        answer = json.loads((await self.request(self.api_subject(verb), payload)).data)
+        try:
+            answer = json.loads((await self.request(self.api_subject(verb), payload)).data)
+        except BusUnavailable as error:
+            if isinstance(error.__cause__, nats.errors.NoRespondersError):
+                raise JetStreamOff(_off(self.api_subject(verb), self._given_domain)) from error.__cause__
+            raise
         if answer.get("error"):
             raise refusal(verb, answer["error"])
         found: dict[str, Any] = answer
@@ -311,6 +318,11 @@ async def _in_good_order(leaving: Awaitable[None]) -> bool:
     except (nats.errors.Error, OSError, TimeoutError):
         return False
     return True
+
+
+def _off(subject: str, domain: str | None) -> str:
+    wrong = f", or correct PRECEDENT_JETSTREAM_DOMAIN={domain}, which nobody here has" if domain else ""
+    return f"nobody answers on {subject}: {JetStreamOff.says}{wrong}"
 
 
 async def _ignore(_packet: Packet) -> None:

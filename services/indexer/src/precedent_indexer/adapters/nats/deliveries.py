@@ -31,6 +31,9 @@ LOG_KEY: Final = "precedent_log"
 INSTANCE_KEY: Final = "precedent_instance"
 """The same for the process that has claimed it: a copy of an index has the index's own name."""
 
+DIRECTORY_KEY: Final = "precedent_directory"
+"""The same for the directory of that index, as `host:path`."""
+
 _NS: Final = 1_000_000_000
 _PULL_EXPIRES_S: Final = 30
 _HEARTBEAT_S: Final = 5

@@ -122,7 +122,8 @@ def summary(request: Request, report: Report) -> str:
     """What was done, for people: counts, and everything that was changed or skipped, with the reason."""
     verb = "would be published" if request.rules.dry_run else "published"
     counted = f"{report.total} items, {report.published} {verb}, {report.skipped.total()} skipped"
-    lines = [f"{request.collection} -> {request.to}: {counted}"]
+    lines = ["dry run: nothing was published"] if request.rules.dry_run else []
+    lines.append(f"{request.collection} -> {request.to}: {counted}")
     for title, counts in (("skipped", report.skipped), ("changed", report.changed)):
         if counts:
             lines.append(f"{title}:")

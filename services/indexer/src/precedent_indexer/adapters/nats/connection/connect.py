@@ -16,6 +16,8 @@ from precedent_schemas.servers import parse_addresses
 
 _PING_INTERVAL_S: Final = 5
 """With two outstanding pings, a server that hangs is noticed within 15 seconds."""
+RECONNECT_WAIT_S: Final = 0.5
+"""Seconds between two attempts to reach a server."""
 _CANCELLATIONS: Final = 4
 _GIVE_UP_S: Final = 2.0
 
@@ -147,7 +149,7 @@ class Admission:
             "connect_timeout": 5,
             "allow_reconnect": True,
             "max_reconnect_attempts": -1,
-            "reconnect_time_wait": 0.5,
+            "reconnect_time_wait": RECONNECT_WAIT_S,
             "ping_interval": _PING_INTERVAL_S,
             "max_outstanding_pings": 2,
             "inbox_prefix": chosen.nats_inbox_prefix,

@@ -1,11 +1,13 @@
 """The durable consumer on the server: created if it is missing, otherwise checked, and claimed for one index."""
 
+import socket
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
 from precedent_indexer.adapters.nats.bus import Bus
-from precedent_indexer.adapters.nats.deliveries import INDEX_UUID_KEY, INSTANCE_KEY
+from precedent_indexer.adapters.nats.deliveries import DIRECTORY_KEY, INDEX_UUID_KEY, INSTANCE_KEY
 from precedent_indexer.adapters.nats.provision.streams import PING_WAIT_S, differences, forbidden_settings, refusal_of
 from precedent_indexer.errors import JetStreamCode, JetStreamRefused, NotPermitted, StartRefused
 from precedent_schemas.streams import CONSUMER_CONFIG
@@ -28,8 +30,10 @@ _FORBIDDEN_IN_CONSUMER: Final = {
 class DurableConsumer:
     """The durable consumer, which delivers to one index in one process."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, directory: Path | None = None) -> None:
+        """`directory`: of the index on this host, noted with each claim so that the next start knows it."""
         self._bus = bus
+        self._directory = directory
 
     @property
     def instance(self) -> str:
@@ -53,6 +57,11 @@ class DurableConsumer:
                 "one index has one writer; stop that indexer, or use another NATS account for this one"
             )
         return str(owner)
+
+    async def last_directory(self) -> str | None:
+        """Directory of the index that was claimed last, if that was on this host."""
+        host, _, directory = _metadata(await self._found() or {}).get(DIRECTORY_KEY, "").partition(":")
+        return directory if directory and host == socket.gethostname() else None
 
     async def ensure(self, *, index_uuid: str | None, after_seq: int) -> None:
         """Create the consumer, or check it, and claim it for this index and this process.
@@ -126,7 +135,8 @@ class DurableConsumer:
         return found
 
     def _claim(self, index_uuid: str) -> dict[str, str]:
-        return {INDEX_UUID_KEY: index_uuid, INSTANCE_KEY: self.instance}
+        noted = {DIRECTORY_KEY: f"{socket.gethostname()}:{self._directory}"} if self._directory else {}
+        return {INDEX_UUID_KEY: index_uuid, INSTANCE_KEY: self.instance, **noted}
 
 
 def _metadata(found: dict[str, Any]) -> dict[str, str]:

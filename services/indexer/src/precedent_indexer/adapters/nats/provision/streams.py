@@ -58,7 +58,7 @@ async def await_leaders(bus: Bus, patience_s: float) -> None:
         async with asyncio.timeout(patience_s):
             for one in _LED:
                 while not await _is_led(bus, one):
-                    log.warning("jetstream_without_leader", asked=one)
+                    log.warning("jetstream_without_leader", asked=one, retry_in_s=_LEADER_PAUSE_S)
                     await asyncio.sleep(_LEADER_PAUSE_S)
 
 
