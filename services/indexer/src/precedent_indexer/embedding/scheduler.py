@@ -6,7 +6,7 @@ own, and those that come while one is computed are computed together next.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -30,6 +30,18 @@ _TOGETHER: Final = 16
 """Questions that are computed together at most."""
 _PATIENCE_S: Final = 0.25
 """Seconds that events wait for questions at most, slice by slice: questions come first, events come nevertheless."""
+
+
+Keep = Callable[[Mapping[str, Vector]], Awaitable[None]]
+"""Takes vectors by their texts."""
+
+
+def _no_sign() -> None:
+    """Nobody watches this batch."""
+
+
+async def _keep_nothing(_vectors: Mapping[str, Vector]) -> None:
+    """These vectors are computed again after an end of the process."""
 
 
 class Embedding:
@@ -57,17 +69,29 @@ class Embedding:
         self._no_questions = asyncio.Event()
         self._no_questions.set()
         self._batch = asyncio.Lock()
+        self._callers: list[Callable[[], None]] = []
 
-    async def of_events(self, texts: Sequence[str]) -> dict[str, Vector]:
+    async def of_events(
+        self, texts: Sequence[str], *, alive: Callable[[], None] = _no_sign, keep: Keep = _keep_nothing
+    ) -> dict[str, Vector]:
         """The vector of each distinct text; one batch after the other, in the order of the calls.
+
+        Args:
+            texts: to embed.
+            alive: called after each slice that is computed, also while the call waits behind the batch of another.
+            keep: takes the vectors of each slice of this batch as soon as they are computed.
 
         Raises:
             Exception: whatever the runtime raises; then it is unknown which text is to blame.
         """
-        async with self._batch:
-            return await self._of_batch(texts)
+        self._callers.append(alive)
+        try:
+            async with self._batch:
+                return await self._of_batch(texts, keep)
+        finally:
+            self._callers.remove(alive)
 
-    async def _of_batch(self, texts: Sequence[str]) -> dict[str, Vector]:
+    async def _of_batch(self, texts: Sequence[str], keep: Keep) -> dict[str, Vector]:
         found: dict[str, Vector] = {}
         unknown: list[str] = []
         for text in dict.fromkeys(texts):
@@ -84,9 +108,13 @@ class Embedding:
             del unknown[: len(part)]
             with self._metrics.embedding_seconds.labels("events").time():
                 vectors = await self._workers.embed(self._events.embed, part)
-            for text, vector in zip(part, vectors, strict=True):
+            computed = dict(zip(part, vectors, strict=True))
+            for text, vector in computed.items():
                 self.cache.put(text, vector)
-                found[text] = vector
+            found |= computed
+            for alive in self._callers:
+                alive()
+            await keep(computed)
         return found
 
     async def anew(self, text: str) -> Vector:

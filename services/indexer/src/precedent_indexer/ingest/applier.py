@@ -24,6 +24,7 @@ from precedent_indexer.index.deletion_results import DeletionResults
 from precedent_indexer.index.vector_file import VectorFile
 from precedent_indexer.ingest.deletion import Deleter
 from precedent_indexer.ingest.poison import PoisonIsolation
+from precedent_indexer.ingest.uncommitted import UncommittedVectors
 from precedent_indexer.observability.metrics import Metrics
 from precedent_indexer.runtime.threads import Workers
 from precedent_schemas.failures import DeadReason
@@ -85,6 +86,7 @@ class Applier:
             deleted_text=deleted_text,
             deletion_results=self._deletion_results,
         )
+        self._uncommitted = UncommittedVectors(vectors, workers)
         self.alive: Callable[[], None] = lambda: None
         """Called now and then in the midst of what may take minutes."""
 
@@ -156,11 +158,17 @@ class Applier:
             misfits = await self._isolation.each(operations, lambda one: self._store_all([one], prepared))
             await self._dead_letter(by_seq, misfits)
             refusals |= misfits
+        await self._uncommitted.settle(prepared.plain)
         return refusals
+
+    async def idle(self) -> None:
+        """Nothing is in hand, and nothing waits."""
+        await self._uncommitted.clear()
 
     async def _dead_letter(self, by_seq: Mapping[int, LogMessage], refusals: Mapping[int, Refusal]) -> None:
         for seq, refusal in sorted(refusals.items()):
             await self._dead_letters.put(by_seq[seq], refusal)
+            self.alive()
             # The detail may quote the message: it is shown with the dead letter.
             log.warning("dead_letter", seq=seq, reason=str(refusal.reason))
 
@@ -191,10 +199,13 @@ class Applier:
         if not texts:
             return known
         try:
-            return known | await self._embedding.of_events(texts)
+            return known | await self._embedding.of_events(texts, alive=self._sign, keep=self._uncommitted.keep)
         except Exception as error:  # noqa: BLE001 -- whatever the runtime raises, only some texts may be to blame
             log.warning("embedding_failed", texts=len(texts), error=type(error).__name__)
             return known | await self._embed_one_by_one(texts)
+
+    def _sign(self) -> None:
+        self.alive()
 
     async def _recall(self, events: Sequence[PutEvent]) -> dict[str, Vector]:
         """Vectors that were computed before and are no longer in memory."""
@@ -203,13 +214,13 @@ class Applier:
         for collection in dict.fromkeys(event.collection for event in unknown):
             texts = list({event.text for event in unknown if event.collection == collection})
             found |= await self._workers.read(self._vectors.find, collection, texts)
-        return found
+        return await self._uncommitted.find([event.text for event in unknown]) | found
 
     async def _embed_one_by_one(self, texts: Sequence[str]) -> dict[str, Vector]:
         plain: dict[str, Vector] = {}
         for text in texts:
             try:
-                plain |= await self._embedding.of_events([text])
+                plain |= await self._embedding.of_events([text], alive=self._sign, keep=self._uncommitted.keep)
             except Exception as error:  # noqa: BLE001 -- as above
                 await self._probe_model(error)
         return plain
@@ -234,6 +245,7 @@ class Applier:
                 for collection in dict.fromkeys(one.collection for one in part):
                     puts = [one for one in part if one.collection == collection and not isinstance(one, Delete)]
                     await self._put(collection, puts, prepared)
+                    self.alive()
 
     async def _put(self, collection: str, operations: Sequence[PutEvent | PutOutcome], prepared: Prepared) -> None:
         ids = list(

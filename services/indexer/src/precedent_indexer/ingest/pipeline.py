@@ -235,6 +235,7 @@ class Pipeline:
         await self._check_owner(consumer)
         await self._save(force=True)
         if self._with.progress.indexed_seq >= log_state.last_seq:
+            await self._with.applier.idle()
             self._with.liveness.hear()
 
     async def _check_owner(self, consumer: ConsumerState) -> None:

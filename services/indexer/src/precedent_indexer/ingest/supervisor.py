@@ -31,7 +31,11 @@ _TOUCH_EVERY_S: Final = ACK_WAIT_S / 3
 """Seconds between two words to the server that what is in hand is still being worked on."""
 _WATCH_EVERY_S: Final = 5.0
 _SILENCE_S: Final = 120.0
-"""Seconds without progress, although messages wait, after which a run is given up: the longest step takes less."""
+"""Seconds without progress, although messages wait, after which a run is given up.
+
+Progress is each slice that is embedded, each part of a batch that is stored or refused, and each part of an erasure:
+the longest of these takes seconds on a whole core.
+"""
 
 
 class Ingest:

@@ -8,6 +8,7 @@ import pytest
 from fakes.deliveries import FakeDelivery
 from fakes.indexer import FakeIndexer
 from fakes.waiting import until
+from precedent_indexer.embedding import scheduler
 from precedent_indexer.errors import DeadLettersRefused, Stalled, StoreUnavailable
 from precedent_indexer.index import liveness
 from precedent_indexer.index.liveness import State
@@ -155,6 +156,30 @@ async def test_silence_that_beginning_anew_does_not_end_ends_the_process(
     await until(indexer._task.done)
     with pytest.raises(Stalled, match="stays at 0"):
         indexer._task.result()
+
+
+async def test_slow_work_that_advances_is_no_stall(
+    clock: Clock, indexer: FakeIndexer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that takes much longer than the silence allowed is left alone while slice after slice is embedded."""
+    embed = indexer.applier._embedding._workers.embed
+
+    async def slow(*call: object) -> object:
+        clock.now += 0.7 * supervisor._SILENCE_S
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return await embed(*call)  # type: ignore[arg-type]
+
+    workers = indexer.applier._embedding._workers
+    monkeypatch.setattr(workers, "embed", slow)
+    monkeypatch.setattr(scheduler, "_SLICE_CHARS", 1)
+    monkeypatch.setattr(scheduler, "_SLICE_CHARS_ASKED", 1)
+    for number in range(4):
+        indexer.log.publish_event({"text": f"a long text {number}"})
+    await until(lambda: indexer.progress.indexed_seq == 4)
+    assert clock.now > 2 * supervisor._SILENCE_S
+    assert indexer.ingest.liveness.stalls == 0
+    assert indexer.ingest.liveness.last_progress_at is not None
 
 
 async def test_an_idle_log_is_no_stall(clock: Clock, indexer: FakeIndexer) -> None:

@@ -273,9 +273,10 @@ async def test_a_long_deletion_gives_signs_of_life(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(deleting, "_ERASE_PART", 2)
     bench = Bench()
     signs = []
-    bench.applier.alive = lambda: signs.append(len(bench.log.erased))
     for _ in range(5):
         bench.publish(id="a")
+    await bench.apply()
+    bench.applier.alive = lambda: signs.append(len(bench.log.erased))
     bench.log.delete(Deletion(ids=["a"]))
     await bench.apply()
     assert signs == [2, 4, 5]
