@@ -93,18 +93,18 @@ INVALID = {
     "text is blank": (b'{"text":" \\t\\r\\n\\u00a0\\u2003"}', "text"),
     "severity is a string": (b"{" + TEXT + b',"severity":"3"}', "severity"),
     "severity is true": (b"{" + TEXT + b',"severity":true}', "severity"),
-    "severity has a fraction": (b"{" + TEXT + b',"severity":3.0}', "severity"),
+    "severity has a fraction": (b"{" + TEXT + b',"severity":3.5}', "severity"),
     "severity is 0": (b"{" + TEXT + b',"severity":0}', "severity"),
     "severity is 6": (b"{" + TEXT + b',"severity":6}', "severity"),
     "severity is huge": (b"{" + TEXT + b',"severity":' + b"9" * 4000 + b"}", "severity"),
     "id is a number": (b"{" + TEXT + b',"id":1}', "id"),
     "time is a number": (b"{" + TEXT + b',"occurred_at":1700000000}', "occurred_at"),
-    "source is empty": (b"{" + TEXT + b',"source":""}', "source"),
+    "source is two lines": (b"{" + TEXT + b',"source":"a\\nb"}', "source"),
     "user is a number": (b"{" + TEXT + b',"user":0}', "user"),
     "ip is a number": (b"{" + TEXT + b',"ip":3405803783}', "ip"),
     "attributes is a list": (b"{" + TEXT + b',"attributes":[]}', "attributes"),
     "attribute is huge": (b"{" + TEXT + b',"attributes":{"k":9223372036854775808}}', "attributes"),
-    "attribute is null": (b"{" + TEXT + b',"attributes":{"k":null}}', "attributes"),
+    "attribute is a list with null": (b"{" + TEXT + b',"attributes":{"k":[null]}}', "attributes"),
 }
 
 

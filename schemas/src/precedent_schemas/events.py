@@ -1,7 +1,7 @@
 """What goes into the log: events, outcomes and deletions; and an event as the index keeps it."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
@@ -13,6 +13,7 @@ from precedent_schemas.fields import (
     IpAddress,
     Kind,
     Label,
+    Line,
     Severity,
     StoredId,
     Text,
@@ -23,7 +24,13 @@ from precedent_schemas.subjects import INCIDENTS, event_subject
 
 
 class LogMessage(BaseModel):
-    """Base of what publishers write: unknown fields are ignored, and null stands for an absent field."""
+    """Base of what publishers write: unknown fields are ignored, and null stands for an absent field.
+
+    Attributes:
+        empty_is_absent: fields in which an empty string stands for an absent field, too.
+    """
+
+    empty_is_absent: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -42,12 +49,18 @@ class LogMessage(BaseModel):
     @classmethod
     def _null_is_absent(cls, data: Any) -> Any:  # noqa: ANN401 -- pydantic hands over whatever came
         if isinstance(data, dict):
-            return {key: value for key, value in data.items() if value is not None}
+            return {
+                key: value
+                for key, value in data.items()
+                if value is not None and not (value == "" and key in cls.empty_is_absent)
+            }
         return data
 
 
 class EventBody(LogMessage):
     """Payload of `security.events.v1.<collection>.<kind>`. Only `text` must be there."""
+
+    empty_is_absent = frozenset({"source", "user", "ip"})
 
     text: Annotated[Text, Field(description="What happened, in words or as a log line; this is embedded")]
     id: Annotated[
@@ -58,7 +71,7 @@ class EventBody(LogMessage):
         None
     )
     severity: Annotated[Severity, Field(description="1 (informational) to 5 (critical)")] = 1
-    source: Annotated[Label | None, Field(description="Which service said so")] = None
+    source: Annotated[Line | None, Field(description="Which service said so")] = None
     user: Annotated[Label | None, Field(description="The user concerned")] = None
     ip: Annotated[IpAddress | None, Field(description="The address concerned; normalised")] = None
     attributes: Annotated[Attributes, Field(description="The publisher's own flat data")] = {}

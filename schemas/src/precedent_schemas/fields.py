@@ -6,6 +6,7 @@ A field type is a pydantic annotation; it validates decoded JSON and normalises 
 import ipaddress
 import math
 import re
+import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any, Final
@@ -40,8 +41,11 @@ SEQ_ID_PREFIX: Final = "seq-"
 _ID_CHARS: Final = "[A-Za-z0-9._:@/+=-]"
 _KEY: Final = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_ATTRIBUTE_KEY_CHARS}}}")
 _RFC3339: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):(\d\d))", re.ASCII
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d)(?::?(\d\d))?)", re.ASCII
 )
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Mn", "Me", "Zl", "Zp", "Zs"})
+"""Categories of characters that show nothing by themselves: controls, formats, marks and separators."""
+_LINE_BREAK: Final = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _MAX_OFFSET_HOURS: Final = 23
 _MAX_MINUTES: Final = 59
@@ -54,7 +58,7 @@ AttributeValue = Scalar | list[str] | list[int] | list[float] | list[bool]
 
 
 def parse_time(value: object) -> datetime:
-    """RFC 3339 with an offset -> UTC, cut to the millisecond.
+    """RFC 3339 with an offset -> UTC, cut to the millisecond; the offset may also be `+hhmm` or `+hh`.
 
     Raises:
         ValueError: not a string, not RFC 3339, without an offset, or outside of the years 1 to 9999.
@@ -73,6 +77,7 @@ def parse_time(value: object) -> datetime:
     fraction, _, sign, off_hours, off_minutes = match.groups()[6:]
     offset = timedelta()
     if sign is not None:
+        off_minutes = off_minutes or "00"
         if int(off_hours) > _MAX_OFFSET_HOURS or int(off_minutes) > _MAX_MINUTES:
             raise ValueError("has an offset beyond 23:59")
         offset = timedelta(hours=int(off_hours), minutes=int(off_minutes)) * (-1 if sign == "-" else 1)
@@ -156,13 +161,14 @@ def _family(value: Scalar) -> str:
 
 
 def check_attributes(value: object) -> dict[str, AttributeValue]:
-    """A flat object of attributes, unchanged.
+    """A flat object of attributes, unchanged but for nulls: a null is an absent key.
 
     Raises:
         ValueError: not flat, too many keys, an illegal key, or a list of mixed kinds; the message names the key.
     """
     if not isinstance(value, dict):
         raise ValueError("should be a flat object")
+    value = {key: entry for key, entry in value.items() if entry is not None}
     if len(value) > MAX_ATTRIBUTES:
         raise ValueError(f"has {len(value)} keys, at most {MAX_ATTRIBUTES} are kept")
     for key, entry in value.items():
@@ -212,6 +218,34 @@ def _of_string(normalise: Callable[[str], str]) -> Callable[[object], str]:
     return check
 
 
+def whole_severity(value: object) -> object:
+    """A severity written with a fraction of zero, as JSON of some languages is, as the integer that it means.
+
+    Raises:
+        ValueError: a number that is no severity; the message names the nearest one.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, float) or not MIN_SEVERITY <= value <= MAX_SEVERITY:
+        nearest = min(max(round(value), MIN_SEVERITY), MAX_SEVERITY)
+        raise ValueError(f"should be an integer from {MIN_SEVERITY} to {MAX_SEVERITY}: the nearest is {nearest}")
+    return value
+
+
+def _has_visible_character(value: str) -> str:
+    if all(character.isspace() or unicodedata.category(character) in _INVISIBLE for character in value):
+        raise ValueError("should hold a visible character: blanks, control and zero-width characters alone are no text")
+    return value
+
+
+def _one_line(value: str) -> str:
+    if _LINE_BREAK.search(value):
+        raise ValueError("should be one line: replace line breaks by blanks")
+    return value
+
+
 def _refuse_seq_prefix(value: str) -> str:
     if value.startswith(SEQ_ID_PREFIX):
         raise ValueError(f"should not start with {SEQ_ID_PREFIX!r}: the log gives such ids")
@@ -236,7 +270,7 @@ _ATTRIBUTES_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "maxProperties": MAX_ATTRIBUTES,
     "propertyNames": {"pattern": f"^[A-Za-z0-9_.-]{{1,{MAX_ATTRIBUTE_KEY_CHARS}}}$"},
-    "additionalProperties": {"anyOf": [*_SCALAR_SCHEMAS, *_LIST_SCHEMAS]},
+    "additionalProperties": {"anyOf": [*_SCALAR_SCHEMAS, *_LIST_SCHEMAS, {"type": "null"}]},
 }
 _ATTRIBUTE_FILTER_SCHEMA: Final[dict[str, Any]] = {
     **_ATTRIBUTES_SCHEMA,
@@ -246,6 +280,7 @@ _ATTRIBUTE_FILTER_SCHEMA: Final[dict[str, Any]] = {
 Text = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT_CHARS, strict=True),
+    AfterValidator(_has_visible_character),
     Field(json_schema_extra={"pattern": r"[^ \t\r\n]"}),
 ]
 """What is embedded: 1 to 32,768 characters after trimming."""
@@ -259,12 +294,14 @@ EventId = Annotated[
 """The id that a publisher may give."""
 Label = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LABEL_CHARS, strict=True)]
 """A short name: a source, a user, a mitigation."""
+Line = Annotated[Label, AfterValidator(_one_line)]
+"""A short name on one line: the source of an event."""
 Collection = Annotated[str, StringConstraints(pattern=COLLECTION_PATTERN, strict=True)]
 """The name of a collection."""
 Kind = Annotated[str, StringConstraints(pattern=KIND_PATTERN, strict=True)]
 """One to four tokens, general to particular."""
-Severity = Annotated[int, Field(ge=MIN_SEVERITY, le=MAX_SEVERITY, strict=True)]
-"""1 (informational) to 5 (critical)."""
+Severity = Annotated[int, Field(ge=MIN_SEVERITY, le=MAX_SEVERITY, strict=True), BeforeValidator(whole_severity)]
+"""1 (informational) to 5 (critical); `4.0` is 4."""
 Timestamp = Annotated[
     datetime,
     BeforeValidator(parse_time),

@@ -5,6 +5,7 @@ models would write it; `requests` has one strategy for each endpoint of the cata
 """
 
 import string
+import unicodedata
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
@@ -18,7 +19,13 @@ from precedent_schemas.limits import INT64_MAX, INT64_MIN, MAX_K, MAX_WAIT_MS
 
 Strategy = st.SearchStrategy[Any]
 
-texts = st.text(min_size=1, max_size=200).filter(str.strip)
+
+def _shows(text: str) -> bool:
+    """Whether a text holds a letter, a digit, a sign or a symbol."""
+    return any(unicodedata.category(character)[0] in "LNPS" for character in text)
+
+
+texts = st.text(min_size=1, max_size=200).filter(_shows)
 labels = st.text(min_size=1, max_size=256)
 stored_ids = st.text(string.ascii_letters + string.digits + "._:@/+=-", min_size=1, max_size=128)
 event_ids = stored_ids.filter(lambda name: not name.startswith(SEQ_ID_PREFIX))
@@ -49,7 +56,7 @@ event_fields: Final[dict[str, Strategy]] = {
     "id": event_ids,
     "occurred_at": times,
     "severity": severities,
-    "source": labels,
+    "source": labels.filter(lambda name: len(name.splitlines()) == 1),
     "user": labels,
     "ip": addresses,
     "attributes": attributes,
