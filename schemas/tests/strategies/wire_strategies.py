@@ -56,7 +56,7 @@ event_fields: Final[dict[str, Strategy]] = {
     "id": event_ids,
     "occurred_at": times,
     "severity": severities,
-    "source": labels.filter(lambda name: len(name.splitlines()) == 1),
+    "source": labels.filter(lambda name: name.splitlines() == [name]),
     "user": labels,
     "ip": addresses,
     "attributes": attributes,
