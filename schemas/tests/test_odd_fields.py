@@ -7,7 +7,7 @@ import pytest
 from precedent_schemas.codec import DecodeError, decode_event
 from precedent_schemas.fields import format_time
 
-INVISIBLE = ["\u200b", "\ufeff", "\u2060\u200d", "\u00ad", "\u202e", "\u0000", "\u0301", " \u200b\t\u3000", "\u2028"]
+INVISIBLE = ["\u200b", "\ufeff", "\u2060\u200d", "\u00ad", "\u202e", "\u0000", " \u200b\t\u3000", "\u2028"]
 
 
 def event(**fields: object) -> bytes:
@@ -67,7 +67,7 @@ def test_what_is_refused_names_the_value_and_a_legal_one(field: str, given: obje
 
 @pytest.mark.parametrize("text", INVISIBLE, ids=ascii)
 def test_a_text_that_shows_nothing_is_no_text(text: str) -> None:
-    """Zero-width, control and combining characters alone say nothing, and embed to noise."""
+    """Zero-width, control and separating characters alone say nothing, and embed to noise."""
     with pytest.raises(DecodeError, match=r"visible character|at least 1 character"):
         decode_event(json.dumps({"text": text}).encode())
     assert decode_event(json.dumps({"text": f"{text}x"}).encode()).text.endswith("x")
