@@ -226,6 +226,8 @@ def whole_severity(value: object) -> object:
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"should be an integer from {MIN_SEVERITY} to {MAX_SEVERITY}")
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, float) or not MIN_SEVERITY <= value <= MAX_SEVERITY:
