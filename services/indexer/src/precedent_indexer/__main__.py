@@ -1,6 +1,7 @@
 """The command `precedent-indexer`: arguments, exit codes, and what people see."""
 
 import asyncio
+import errno
 import json
 import os
 import sys
@@ -39,6 +40,17 @@ cli = typer.Typer(
 
 _FLUSH_S: Final = 1.0
 """Seconds for the last spans of a trace to leave, at the end of a process that has ten."""
+
+
+_ANOTHER_PLACE: Final = "let this user write there, or name another place (for temporary files by TMPDIR)"
+_OF_FILES: Final[dict[int | None, str]] = {
+    errno.EACCES: _ANOTHER_PLACE,
+    errno.EPERM: _ANOTHER_PLACE,
+    errno.EROFS: _ANOTHER_PLACE,
+    errno.ENOENT: "name a file or directory that is there (for temporary files by TMPDIR)",
+    errno.ENOSPC: "free space on that disk, or name another place (for temporary files by TMPDIR)",
+}
+"""What to do if the system refuses a file, by the number of its error."""
 
 
 class Form(StrEnum):
@@ -211,6 +223,10 @@ def main() -> None:
         sys.stderr.write(f"precedent-indexer: {error}\n")
         sys.exit(error.exit_code if isinstance(error, IndexerError) else FAILED)
     except Exception as error:  # noqa: BLE001 -- a fault of ours, whose text may be somebody's data
+        if isinstance(error, OSError) and error.errno in _OF_FILES:
+            where = f": {error.filename}" if error.filename else ""
+            sys.stderr.write(f"precedent-indexer: {error.strerror}{where}: {_OF_FILES[error.errno]}\n")
+            sys.exit(FAILED)
         frames = "".join(traceback.format_tb(error.__traceback__))
         sys.stderr.write(
             f"precedent-indexer: {type(error).__name__}, a fault in the program: please report it\n{frames}"

@@ -13,7 +13,7 @@ from precedent_indexer.domain.operations import Delete, decode
 from precedent_indexer.errors import JetStreamRefused, QuestionFailed
 from precedent_schemas import codec, dead_letters, questions
 from precedent_schemas.dead_letters import DeadLetter
-from precedent_schemas.failures import ErrorReason
+from precedent_schemas.failures import DeadReason, ErrorReason
 from precedent_schemas.subjects import (
     DELETIONS_PREFIX,
     EVENTS_PREFIX,
@@ -32,6 +32,10 @@ _PATIENCE_S: Final = 10.0
 _NAMED: Final = 20
 """Most sequences that a line of the log names."""
 _LOG_SUBJECTS: Final = tuple(f"{prefix}." for prefix in (EVENTS_PREFIX, OUTCOMES_PREFIX, DELETIONS_PREFIX))
+
+
+_ROOM_FOR_HEADERS: Final = 1024
+"""Bytes for the message id of a replay, and for the lines that headers are written in."""
 
 
 class Archive(Protocol):
@@ -107,7 +111,11 @@ class DeadLetterVerbs:
         refused: list[dead_letters.ReplayRefused] = []
         try:
             for letter in found:
-                objection = _misplaced(letter) or (None if request.force else await self._objection(letter))
+                objection = (
+                    _misplaced(letter)
+                    or self._too_large(letter)
+                    or (None if request.force else await self._objection(letter))
+                )
                 if objection is not None:
                     refused.append(dead_letters.ReplayRefused(seq=letter.seq, message=objection))
                     continue
@@ -141,6 +149,17 @@ class DeadLetterVerbs:
         headers = {name: values[-1] for name, values in letter.headers.items() if values and not _is_servers(name)}
         headers[MSG_ID_HEADER] = f"replay:{letter.seq}:{secrets.token_hex(16)}"
         return await self._log.publish_to_stream(letter.subject, base64.b64decode(letter.data), headers)
+
+    def _too_large(self, letter: DeadLetter) -> str | None:
+        """Why the server would not take it; None if it would."""
+        headers = sum(len(name) + len(values[-1]) for name, values in letter.headers.items() if values)
+        size, most = len(base64.b64decode(letter.data)) + headers + _ROOM_FOR_HEADERS, self._max_payload()
+        if size <= most:
+            return None
+        return (
+            f"{DeadReason.TOO_LARGE}: it takes {size} bytes with its headers, and the server takes {most} in one "
+            "message: raise max_payload of the server, or drop it"
+        )
 
     async def _forget(self, seq: int) -> None:
         # The original first: a dead letter whose original is gone can still be seen and dropped again.

@@ -166,4 +166,20 @@ def _made_and_locked(path: Path) -> int:
             f"index directory {path} is in use by another process: one index has one writer; "
             "stop the other one, or set PRECEDENT_CHROMA_PATH to another directory"
         ) from error
+    unwritable = _unwritable(path)
+    if unwritable is not None:
+        os.close(lock)
+        raise StartRefused(
+            f"index directory {path} cannot be used: this user may not write {unwritable}; give the directory and "
+            "all in it to this user, or set PRECEDENT_CHROMA_PATH to a directory that this user may write"
+        )
     return lock
+
+
+def _unwritable(path: Path) -> Path | None:
+    """What may not be written of the directory and of the generation in use; None if all may be."""
+    current = current_generation(path)
+    for one in (path, *((current, *current.rglob("*")) if current else ())):
+        if not os.access(one, os.W_OK | os.X_OK if one.is_dir() else os.W_OK) and one.exists():
+            return one
+    return None

@@ -114,3 +114,26 @@ async def test_a_replay_waits_until_the_index_knows_of_later_revisions(monkeypat
     assert [one.seq for one in (await reviver.replay("", DeadReplayRequest(seqs=[2], force=True))).replayed] == [2]
     progress.advance(later)
     assert [one.seq for one in (await reviver.replay("", DeadReplayRequest(seqs=[1]))).replayed] == [1]
+
+
+async def test_a_replay_larger_than_the_server_takes_is_refused_as_too_large() -> None:
+    """It is named with its size and the limit of today; those that fit are replayed, and it stays a dead letter."""
+    view = IndexView(
+        store=FakeVectorStore(),
+        embedding=embedding_of(FakeEmbedder()),
+        source=FakeLog(),
+        progress=Progress(9),
+        workers=InlineWorkers(),
+    )
+    archive = FakeArchive(1)
+    for most, says in (
+        (1000, "too_large: it takes 1034 bytes with its headers, and the server takes 1000"),
+        (4096, None),
+    ):
+        verbs = DeadLetterVerbs(view, archive, Published(1), lambda most=most: most)  # type: ignore[misc]
+        reply = await verbs.replay("", DeadReplayRequest(seqs=[1], force=True))
+        if says:
+            assert [one.message[: len(says)] for one in reply.refused] == [says]
+            assert archive.seqs == [1]
+        else:
+            assert [one.seq for one in reply.replayed] == [1]

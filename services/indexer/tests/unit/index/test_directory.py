@@ -206,3 +206,23 @@ def test_a_relative_path_that_means_another_directory_is_said(tmp_path: Path) ->
     assert moved(here, here, last) is None
     assert moved(Path("data/chroma"), here, str(here)) is None
     assert moved(Path("data/chroma"), here, None) is None
+
+
+@pytest.mark.parametrize("which", ["the directory", "a file of the generation in use"])
+def test_what_may_not_be_written_is_named_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    """A directory, or a file in it, that belongs to another user refuses the start in one message, and is let go of."""
+    directory = IndexDirectory(tmp_path)
+    generation = directory.new()
+    directory.switch(generation)
+    file = generation / "chroma.sqlite3"
+    file.touch()
+    directory.close()
+    denied = tmp_path if which == "the directory" else file
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != denied and access(path, mode))
+    with pytest.raises(StartRefused, match=f"may not write {denied};.*PRECEDENT_CHROMA_PATH"):
+        IndexDirectory(tmp_path)
+    monkeypatch.undo()
+    IndexDirectory(tmp_path).close()
