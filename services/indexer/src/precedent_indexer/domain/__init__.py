@@ -1,1 +1,1 @@
-"""Pure: operations, rows, their merge, and the ports. Imports no library of the outside."""
+"""Pure code: operations, rows, their merge, and the ports. Imports no client library."""

@@ -34,11 +34,11 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What the store narrows by, in its own words; only `filters` and the store itself make them.
+    """A filter in the form of the store; made by `api/filter` and by the store itself.
 
     Attributes:
-        metadata: a clause over the metadata; None for all.
-        contains: a piece of the text; None for all.
+        metadata: a clause over the metadata; None matches every row.
+        contains: a substring of the text; None matches every row.
     """
 
     metadata: Mapping[str, Any] | None = None
@@ -47,16 +47,16 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What an index knows of itself.
+    """Identity of an index, stored with it.
 
     Attributes:
-        uuid: its own name; the durable consumer carries it too.
-        stream_created: creation time of the log that it is a view of, as the server writes it.
-        fingerprint: of the model whose vectors it holds.
+        uuid: name of the index; the durable consumer has it in its metadata.
+        stream_created: creation time of the log that the index is a view of, as the server writes it.
+        fingerprint: fingerprint of the model that made the vectors.
         watermark: every message up to this sequence is applied; never ahead of what is stored.
-        index_format: how rows are laid out; another one means a rebuild.
-        mark_seq: a message that was read from the log, 0 where none is known: it tells whether the log is still the
-            one that was read.
+        index_format: version of the row layout; another version is rebuilt.
+        mark_seq: sequence of one message that was read from the log, 0 if none is known. It shows whether the log
+            is still the one that was read.
         mark_at: when the log stored that message.
     """
 
@@ -71,11 +71,11 @@ class Identity:
 
 @dataclass(slots=True)
 class Writes:
-    """What one collection is to hold after a batch: applied as a whole, harmless when applied twice."""
+    """Changes of a batch in one collection; applying them twice has the same effect as once."""
 
     rows: dict[str, tuple[Row, Vector]] = field(default_factory=dict)
     outcomes: dict[str, OutcomeRecord] = field(default_factory=dict)
     joined: dict[str, OutcomeRecord | None] = field(default_factory=dict)
-    """Outcomes to be shown, or no longer, with rows that are there already and not in `rows`."""
+    """Outcomes to add to rows that exist and are not in `rows`; None removes the outcome from the row."""
     seqs: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """Longer lists of sequences for rows that otherwise stay as they are."""
+    """New lists of sequences for rows that otherwise do not change."""

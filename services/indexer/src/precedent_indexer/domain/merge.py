@@ -1,4 +1,4 @@
-"""Operations of one collection, folded over what the index already holds, into what it is to hold.
+"""Merges operations of one collection with the rows that the index holds, into writes.
 
 Pure, and the heart of two promises: an older revision never replaces a newer one, and the same message twice
 changes nothing.
@@ -18,12 +18,12 @@ def fold(
     outcomes: Mapping[str, OutcomeRecord],
     vectors: Mapping[int, Vector],
 ) -> Writes:
-    """What to write.
+    """The writes of a batch.
 
     Args:
         operations: of one collection, in the order of the log.
-        rows: what the index holds of the events that they touch.
-        outcomes: what it holds of these events' outcomes.
+        rows: rows in the index of the events that the operations touch, by event id.
+        outcomes: outcomes in the index of these events, by event id.
         vectors: displaced vector of each event, by its sequence.
     """
     writes = Writes()
@@ -36,7 +36,7 @@ def fold(
 
 
 def is_news(operation: PutEvent | PutOutcome, writes: Writes) -> bool:
-    """Whether the fold that gave these writes took it over: nothing as new was there, or came with it."""
+    """Whether the merge that gave these writes kept the operation: neither index nor batch had a newer one."""
     if isinstance(operation, PutEvent):
         row = writes.rows.get(operation.event.id)
         return row is not None and row[0].seq == operation.seq
@@ -57,7 +57,7 @@ def _put_event(
     known = writes.seqs.get(event_id) or (held.seqs if held else ())
     seqs = tuple(sorted({*known, operation.seq}))
     if held is not None and held.seq >= operation.seq:
-        # Superseded: only its sequence is remembered, so that a deletion can erase it too.
+        # Superseded: only its sequence is kept, so that a deletion can erase the message too.
         if seqs == known:
             return
         if pending:
@@ -87,5 +87,5 @@ def _put_outcome(
     if pending:
         writes.rows[event_id] = (replace(pending[0], outcome=record), pending[1])
     elif event_id in rows and rows[event_id].outcome != record:
-        # Also where the outcome is no news: a write that broke off may have kept it and not shown it yet.
+        # Even if the outcome is not new: an interrupted write may have stored it without adding it to the row.
         writes.joined[event_id] = record

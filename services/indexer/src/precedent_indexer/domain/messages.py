@@ -9,7 +9,7 @@ from precedent_schemas.failures import DeadReason
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One message off the bus."""
+    """One message from the bus."""
 
     subject: str
     reply: str
@@ -19,7 +19,7 @@ class Packet:
 
 @dataclass(slots=True)
 class Tally:
-    """Statistics of one endpoint, kept here because its handler returns before the work is done."""
+    """Statistics of one endpoint; its handler returns before the work is done, so the library cannot count them."""
 
     errors: int = 0
     last_error: str = ""
@@ -33,7 +33,7 @@ class LogMessage:
     Attributes:
         seq: its stream sequence.
         stored_at: when the log stored it, UTC.
-        deliveries: how often it was given to this consumer; 1 when it was read from the log directly.
+        deliveries: how often the server has delivered it to the consumer; 1 if it was read from the log directly.
     """
 
     seq: int
@@ -46,7 +46,7 @@ class LogMessage:
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """The log as the server has it; `created` tells one log from another of the same name."""
+    """The stream of the log; `created` distinguishes it from another stream of the same name."""
 
     created: str
     first_seq: int
@@ -57,11 +57,15 @@ class LogState:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerState:
-    """The durable consumer as the server has it.
+    """State of the durable consumer on the server.
 
     Attributes:
-        index_uuid: of the index that it feeds.
-        instance: the process that has claimed it for that index.
+        delivered_seq: highest sequence that the server has delivered.
+        pending: messages that were not delivered yet.
+        ack_pending: messages that were delivered and not acknowledged.
+        redelivered: messages that were delivered more than once.
+        index_uuid: UUID of the index that the consumer feeds; None if no index has claimed it.
+        instance: name of the process that has claimed it for that index.
     """
 
     delivered_seq: int

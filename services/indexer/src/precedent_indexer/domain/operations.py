@@ -1,4 +1,4 @@
-"""Messages of the log to operations on the index: what each one means, or why it is refused."""
+"""Decodes messages of the log into operations on the index, or into the reason of a refusal."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +26,7 @@ class PutEvent:
 
     @property
     def collection(self) -> str:
-        """Where it belongs."""
+        """Collection of the event."""
         return self.event.collection
 
 
@@ -52,7 +52,7 @@ Operation = PutEvent | PutOutcome | Delete
 
 
 def decode(message: LogMessage) -> Operation | Refusal:
-    """What `message` asks of the index; never raises."""
+    """The operation in `message`, or why it is refused; never raises."""
     try:
         subject = parse_log_subject(message.subject)
         if isinstance(subject, EventSubject):
@@ -70,14 +70,14 @@ def decode(message: LogMessage) -> Operation | Refusal:
         return Refusal(DeadReason.INVALID, ascii_detail(str(error)))
     except codec.DecodeError as error:
         return Refusal(error.reason, ascii_detail(str(error)))
-    raise AssertionError(f"a subject of the log that nobody decodes: {subject}")
+    raise AssertionError(f"no decoder for this subject of the log: {subject}")
 
 
 def named_event(message: LogMessage) -> tuple[str, str] | None:
-    """Collection and id of the event that a message is about, refused or not; None where that cannot be read."""
+    """Collection and id of the event that a message is about, refused or not; None if they cannot be read."""
     try:
         subject, body = parse_log_subject(message.subject), codec.decode_object(message.data)
-    except Exception:  # noqa: BLE001 -- whatever it is, it is about this message alone
+    except Exception:  # noqa: BLE001 -- any failure concerns this message alone
         return None
     if isinstance(subject, EventSubject):
         event_id = body.get("id", f"{SEQ_ID_PREFIX}{message.seq}")
@@ -89,7 +89,7 @@ def named_event(message: LogMessage) -> tuple[str, str] | None:
 
 
 def _stored(message: LogMessage, subject: EventSubject, body: EventBody) -> StoredEvent:
-    """The event whole: every default filled in, the same on every redelivery and every rebuild."""
+    """The event with every default filled in: the same on every redelivery and every rebuild."""
     return StoredEvent(
         id=body.id or f"{SEQ_ID_PREFIX}{message.seq}",
         collection=subject.collection,

@@ -1,4 +1,4 @@
-"""What the rooms of the indexer need of the outside, and the values that pass between them."""
+"""Ports: what the indexer needs of NATS, of the store and of the model, as protocols."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -12,27 +12,27 @@ from precedent_schemas.events import Deletion
 
 
 class Delivery(Protocol):
-    """A message together with how to settle it; settled exactly once."""
+    """A delivered message, which is settled exactly once."""
 
     @property
     def message(self) -> LogMessage:
-        """What was delivered."""
+        """The message."""
 
     async def ack(self) -> None:
-        """It is safely in the index (or was already)."""
+        """The index has it: do not deliver it again."""
 
     async def term(self) -> None:
-        """It is a dead letter: never deliver it again."""
+        """The message is a dead letter: do not deliver it again."""
 
     async def nak(self) -> None:
-        """It will not be worked on here: deliver it again at once."""
+        """This process will not process it: deliver it again at once."""
 
     async def in_progress(self) -> None:
-        """It is still being worked on: start ack_wait anew."""
+        """The message is still being processed: restart ack_wait."""
 
 
 class Deliveries(Protocol):
-    """The durable consumer."""
+    """Deliveries of the durable consumer."""
 
     async def next_batch(self, limit: int, timeout_s: float) -> Sequence[Delivery]:
         """Up to `limit` messages as soon as there is one; none after `timeout_s` seconds of silence.
@@ -42,10 +42,10 @@ class Deliveries(Protocol):
         """
 
     def waiting(self) -> Sequence[Delivery]:
-        """What has arrived here and is not handed out yet."""
+        """Deliveries that have arrived and were not returned by `next_batch` yet."""
 
     async def state(self) -> ConsumerState:
-        """How far it is.
+        """State of the consumer on the server.
 
         Raises:
             ConsumerGone: the consumer was deleted.
@@ -71,44 +71,44 @@ class Consumer(Protocol):
 
 
 class Log(Protocol):
-    """The log itself, read past the consumer and written by deletions."""
+    """The log, read directly rather than through the consumer; only deletions are written."""
 
     async def state(self) -> LogState:
-        """Its extent now."""
+        """The extent of the log now."""
 
     def read(self, first: int, last: int) -> AsyncIterator[LogMessage]:
-        """What still exists from sequence `first` to `last`, both included, in order."""
+        """Messages that still exist from sequence `first` to `last`, both included, in order."""
 
     async def gone(self) -> list[int]:
         """Sequences between its first and its last message that it no longer has, in order."""
 
     def deletions(self, collection: str, after_seq: int) -> AsyncIterator[LogMessage]:
-        """The deletions of a collection behind `after_seq`, in order."""
+        """The deletions of a collection after sequence `after_seq`, in order."""
 
     async def publish_deletion(self, collection: str, deletion: Deletion) -> int:
-        """Write a deletion; its sequence."""
+        """Publish a deletion; its sequence."""
 
     async def erase(self, seqs: Sequence[int]) -> None:
-        """Overwrite these messages in the log's files; what is gone already is no error."""
+        """Overwrite these messages in the log's files; messages that are gone already are skipped."""
 
     async def purge(self, subjects: Sequence[str], before_seq: int) -> None:
         """Remove every message on these subjects below `before_seq`."""
 
 
 class DeadLetters(Protocol):
-    """Where refused messages go."""
+    """The dead letters: messages that were refused."""
 
     async def put(self, message: LogMessage, refusal: Refusal) -> None:
-        """Store it durably; the same message twice is one dead letter."""
+        """Store a message as a dead letter, durable on return; the same message twice gives one dead letter."""
 
     async def refresh(self) -> None:
-        """Take note of what has become a dead letter since the last time."""
+        """Read the dead letters that were written since the last call."""
 
     def refusals(self) -> Mapping[int, Refusal]:
-        """Why each original that has a dead letter was refused, by its sequence, as far as it was taken note of."""
+        """Reasons of the refusals that `refresh` has read, by the sequence of the original message."""
 
     def about(self, collection: str, ids: Collection[str]) -> list[int]:
-        """Originals that name one of these events, as far as they can be read and were taken note of."""
+        """Sequences of original messages that name one of these events, as far as `refresh` has read them."""
 
     async def remove(self, original: int) -> None:
         """Erase the dead letters of one original."""
@@ -122,10 +122,10 @@ class Embedder(Protocol):
 
     @property
     def model(self) -> ModelInfo:
-        """Which model."""
+        """The model that computes the vectors."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """One row for each text, in order."""
+        """Vectors of the texts, shape (n, 384), in their order."""
 
 
 class Symptoms(Protocol):
@@ -151,49 +151,49 @@ class VectorStore(Protocol):
 
     @property
     def symptoms(self) -> Symptoms:
-        """How it has been."""
+        """Failures of this store."""
 
     def identity(self) -> Identity | None:
-        """What the index knows of itself; None in an empty directory."""
+        """The stored identity of the index; None if there is none yet."""
 
     def set_identity(self, identity: Identity) -> None:
-        """Durable when it returns."""
+        """Store it; durable on return."""
 
     def collections(self) -> list[str]:
         """Names of the collections that exist, sorted."""
 
     def places(self) -> list[str]:
-        """Names that count against the cap: collections, and those that have outcomes alone so far."""
+        """Collections that count against the cap: also those that have only outcomes so far."""
 
     def exists(self, collection: str) -> bool:
-        """Whether it exists; cheap."""
+        """Whether the collection exists; cheap."""
 
     def create(self, collection: str) -> None:
-        """Make a collection; no error when it exists."""
+        """Create a collection, unless it exists."""
 
     def count(self, collection: str) -> int:
-        """Events in it."""
+        """Number of events in the collection."""
 
     def rows(self, collection: str, ids: Sequence[str]) -> dict[str, Row]:
-        """Those of `ids` that are there."""
+        """Rows of those of `ids` that exist."""
 
     def vector(self, collection: str, event_id: str) -> Vector | None:
         """The stored vector of one event."""
 
     def outcomes(self, collection: str, ids: Sequence[str]) -> dict[str, OutcomeRecord]:
-        """The latest outcomes of those of `ids` that have one, whether the event is there or not."""
+        """The latest outcomes of those of `ids` that have one, whether the event exists or not."""
 
     def write(self, collection: str, writes: Writes) -> None:
-        """Durable when it returns."""
+        """Store it; durable on return."""
 
     def remove(self, collection: str, events: Sequence[str], outcomes: Sequence[str]) -> None:
-        """Remove these events and these outcomes; unknown ids are no error."""
+        """Remove these events and these outcomes; unknown ids are skipped."""
 
     def remove_before(self, collection: str, seq: int) -> int:
-        """Remove every event and outcome below `seq`; how many events."""
+        """Remove every event and outcome below sequence `seq`; the number of events removed."""
 
     def older(self, collection: str, seq: int, limit: int) -> tuple[list[Row], list[str]]:
-        """Rows below `seq`, and ids of events, there or not, whose outcome is below it; at most `limit` of each."""
+        """Rows below `seq`, and ids whose outcome is below it; at most `limit` of each."""
 
     def decided_within(self, collection: str, first_seq: int, last_seq: int) -> dict[str, int]:
         """Ids of events, there or not, whose latest outcome lies from `first_seq` to `last_seq`, and where."""
@@ -202,59 +202,59 @@ class VectorStore(Protocol):
         """Up to `n` rows nearest to `vector` with their cosine similarity, best first; approximate."""
 
     def nearest_ids(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[str, float]]:
-        """The same with ids alone: many times cheaper for a large `n`."""
+        """As `nearest`, with ids only: many times cheaper for a large `n`."""
 
     def vectors(self, collection: str, where: Where | None, limit: int | None) -> tuple[list[str], Vectors]:
-        """Ids and vectors of every row that `where` lets pass, at most `limit`; exact."""
+        """Ids and vectors of the rows that match `where`, at most `limit`; exact."""
 
     def window(self, collection: str, first_seq: int, last_seq: int, where: Where | None) -> list[Row]:
-        """The rows with sequences from `first_seq` to `last_seq`, both included, that `where` lets pass, sorted."""
+        """The rows with sequences from `first_seq` to `last_seq`, both included, that match `where`, sorted."""
 
     def ids(self, collection: str) -> list[str]:
-        """Every id that has an event or an outcome, also where it cannot be read."""
+        """Every id that has an event or an outcome, even if it cannot be read."""
 
     def digests(self, collection: str, ids: Sequence[str]) -> dict[str, StoredDigests]:
-        """What is stored of those of `ids` that have an event or an outcome, unparsed."""
+        """Digests of what is stored for those of `ids` that have an event or an outcome."""
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files or the connection."""
 
 
 class Generations(Protocol):
-    """Where the generations of one index are; each has a directory for what lies beside its store."""
+    """The generations of one index; each has a directory for the files beside its store."""
 
     @property
     def path(self) -> Path:
-        """What holds all of their directories."""
+        """Directory that holds the directories of the generations."""
 
     def renew(self) -> None:
-        """Make what holds them again, where somebody has removed it.
+        """Create that directory again if it was removed.
 
         Raises:
-            StartRefused: it cannot be made.
+            StartRefused: it cannot be created.
         """
 
     def current(self) -> Path | None:
-        """The generation in use, if there is one."""
+        """The generation in use; None if there is none."""
 
     def is_damaged(self) -> bool:
-        """Whether one should be in use, and is not there."""
+        """Whether the generation that should be in use is missing."""
 
     def all(self) -> list[Path]:
-        """Every generation that is there, the oldest first."""
+        """Every generation, the oldest first."""
 
     def new(self) -> Path:
-        """A fresh, empty generation; not in use yet."""
+        """Create an empty generation, which is not in use yet."""
 
     def switch(self, generation: Path) -> None:
-        """Take `generation` into use, in one step that survives a crash at any moment."""
+        """Put `generation` into use, atomically: a crash leaves either the old or the new one in use."""
 
     def drop(self, generation: Path) -> None:
-        """Remove a generation; what cannot be removed now is removed by the next start."""
+        """Remove a generation; what cannot be removed now is removed at the next start."""
 
     def drop_others(self, *keep: Path) -> list[str]:
-        """Remove every generation but those of `keep`; their names."""
+        """Remove every generation except those in `keep`; the names of the removed ones."""
 
 
 Probe = Callable[[Path], Awaitable[str | None]]
-"""What is wrong with the generation in this directory; None where nothing is."""
+"""Probes the generation in this directory: what is wrong with it, or None."""

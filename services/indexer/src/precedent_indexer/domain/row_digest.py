@@ -1,7 +1,6 @@
-"""What a row says in a few bytes, so that the log and the index can be compared without keeping either.
+"""Digests of stored rows: a few bytes each, so that the log and the index can be compared without holding either.
 
-An imprint is taken of everything that is stored and never parses it: whatever was changed from outside, in whatever
-way, shows itself as another imprint.
+A digest covers everything that is stored, unparsed: any change from outside gives another digest.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ from precedent_indexer.domain.rows import (
 )
 
 _DIGEST_BYTES: Final = 12
-"""Among millions of events, two different ones with equal digests are not to be expected."""
+"""12 bytes: among millions of events, no two different ones are expected to have equal digests."""
 _OUTCOME_KEYS: Final = frozenset(joined_metadata(None))
 _SEQS: Final = "seqs"
 _OUTCOME_SEQS: Final = "outcome_seqs"
@@ -29,26 +28,26 @@ _OUTCOME_SEQS: Final = "outcome_seqs"
 
 @dataclass(frozen=True, slots=True)
 class RowDigest:
-    """Of an event or an outcome: its sequence, all sequences that its id ever had, and a digest of all else."""
+    """Sequence of an event or an outcome, all sequences that its id ever had, and a digest of everything else."""
 
     seq: int
     seqs: tuple[int, ...]
     digest: bytes
 
     def covers(self, other: "RowDigest") -> bool:
-        """Whether this, as stored, is `other`; it may know of more sequences, which the log no longer has."""
+        """Whether the stored digest equals `other`; it may have more sequences, which the log has dropped."""
         return self.digest == other.digest and self.seq == other.seq and set(self.seqs) >= set(other.seqs)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredDigests:
-    """What the index has of one id.
+    """Digests of what the index stores for one id.
 
     Attributes:
-        event: its row.
-        shown: the outcome that the row shows.
-        kept: the outcome in the companion.
-        has_vector: whether the row can be found by similarity.
+        event: digest of its row.
+        shown: digest of the outcome in the row.
+        kept: digest of the outcome in the collection of outcomes.
+        has_vector: whether the row has a vector, so that a search can find it.
     """
 
     event: RowDigest | None = None
@@ -58,23 +57,23 @@ class StoredDigests:
 
 
 def of_event(row: Row) -> RowDigest:
-    """What the imprint of a row's event should be, whatever its outcome."""
+    """Expected digest of the event in a row, without its outcome."""
     return stored_event(row_metadata(row), row_document(row))
 
 
 def of_outcome(record: OutcomeRecord) -> tuple[RowDigest, RowDigest]:
-    """What the imprints of an outcome should be: in its event's row, and in the companion."""
+    """Expected digests of an outcome: in its event's row, and in the collection of outcomes."""
     return _outcome(joined_metadata(record)), _outcome(outcome_metadata(record))
 
 
 def stored_event(metadata: Mapping[str, Any], document: str | None) -> RowDigest:
-    """The imprint of the event in a row as it is stored."""
+    """Digest of the event in a stored row."""
     said = {key: value for key, value in metadata.items() if key not in _OUTCOME_KEYS and key != _SEQS}
     return RowDigest(_seq(metadata.get("seq")), _seqs(metadata.get(_SEQS)), _digest([said, document]))
 
 
 def stored_outcome(metadata: Mapping[str, Any]) -> RowDigest | None:
-    """The imprint of the outcome in a row, or in a companion, as it is stored; None where there is none."""
+    """Digest of the outcome in a stored row, or in the collection of outcomes; None if there is none."""
     there = any(metadata.get(key) is not None for key in _OUTCOME_KEYS)
     return _outcome(metadata) if there else None
 
@@ -89,8 +88,8 @@ def _digest(parts: list[Any]) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
 
 
-def _canonical(value: Any) -> Any:  # noqa: ANN401 -- whatever a store holds
-    """Absent and null alike, and lists in one order: a store may give them back in another."""
+def _canonical(value: Any) -> Any:  # noqa: ANN401 -- any value of a store
+    """Drops null values and sorts lists: a store may return lists in another order."""
     if isinstance(value, Mapping):
         return {key: _canonical(one) for key, one in value.items() if one is not None}
     return sorted(value, key=repr) if isinstance(value, list) else value

@@ -1,11 +1,11 @@
-"""What the index keeps of an event, and how it lies in the store's flat metadata.
+"""Layout of a row: an event as flat metadata of the store, and back.
 
-The key set is fixed: a store that merges metadata must be told of every key that a new revision lacks.
-Attributes lie there as one list of typed tokens, and the event as JSON beside them, without its text,
-which is the document (unless it holds a NUL, behind which the store's full-text index finds nothing).
+The set of keys is fixed: the store merges metadata, so a key that a new revision lacks must be set to None.
+Attributes are one list of typed tokens. The event is also stored as JSON, without its text: the text is the document,
+unless it has a NUL, after which the store's full-text index finds nothing.
 
-No list is long: above 5,461 values in the lists of one row, Chroma 1.5.9 fails to write it, and to read anything ever
-after. So sequences, which can be any number, are one string.
+Lists are short: with more than 5,461 values in the lists of one row, Chroma 1.5.9 fails to write the row, and then to
+read anything. Sequences can be any number, so they are stored as one string.
 """
 
 import hashlib
@@ -24,18 +24,18 @@ from precedent_schemas.matching import canonical
 from precedent_schemas.subjects import kind_prefixes
 
 INDEX_FORMAT: Final = 3
-"""Raised whenever rows are laid out in another way; an index of another format is rebuilt from the log."""
+"""Incremented with every change of the layout; an index of another format is rebuilt from the log."""
 READABLE_FORMATS: Final = frozenset({INDEX_FORMAT})
-"""Formats whose rows can be read nevertheless: such an index answers until it is rebuilt."""
+"""Formats that this version can read: an index in one of them answers until it is rebuilt."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HALF: Final = 1 << 64
 _SIGNED: Final = 1 << 63
 _MAX_TOKEN_CHARS: Final = 128
 _MOST_TOKENS: Final = 1_000
-"""Values of attributes that a row lists one by one."""
+"""Most attribute values that a row lists one by one."""
 ANY_ATTRIBUTE: Final = "*"
-"""In the place of more tokens than that: whatever is asked for, such an event may have it."""
+"""Stands for more tokens than that: a filter on any attribute has to look at such an event."""
 _NUL: Final = "\x00"
 
 Metadata = dict[str, Any]
@@ -52,7 +52,7 @@ class OutcomeRecord:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One event in the index: its latest revision, all sequences that its id ever had, its latest outcome."""
+    """One event in the index: latest revision, all sequences that its id ever had, latest outcome."""
 
     event: StoredEvent
     seq: int
@@ -76,7 +76,7 @@ def milliseconds(moment: datetime) -> int:
 
 
 def attribute_token(key: str, value: Scalar) -> str:
-    """One value of an attribute as a token: equal values have equal tokens, 1 and 1.0 too, true and 1 not."""
+    """One value of an attribute as a token: 1 and 1.0 have equal tokens, true and 1 have not."""
     if isinstance(value, bool):
         return f"{key}=b:{str(value).lower()}"
     if isinstance(value, int | float):
@@ -89,7 +89,7 @@ def attribute_token(key: str, value: Scalar) -> str:
 
 
 def attribute_tokens(event: StoredEvent) -> list[str]:
-    """Every value of every attribute as a token; a list gives one for each of its values."""
+    """Tokens of every attribute value; a list gives one token for each of its values."""
     tokens: list[str] = []
     for key, value in event.attributes.items():
         values = value if isinstance(value, list) else [value]
@@ -98,27 +98,27 @@ def attribute_tokens(event: StoredEvent) -> list[str]:
 
 
 def listed_tokens(event: StoredEvent) -> list[str] | None:
-    """What a row lists of its event's attributes."""
+    """Attribute tokens that a row lists: `ANY_ATTRIBUTE` if there are too many, None if there are none."""
     tokens = attribute_tokens(event)
     return [ANY_ATTRIBUTE] if len(tokens) > _MOST_TOKENS else tokens or None
 
 
 def written_seqs(seqs: Sequence[int]) -> str:
-    """Sequences as one string: the first, then the distance of each from the one before."""
+    """Sequences as one string: the first, then the difference of each to the one before."""
     return " ".join(map(str, [*seqs[:1], *(after - before for before, after in pairwise(seqs))]))
 
 
 def read_seqs(written: str) -> tuple[int, ...]:
-    """Sequences from the string that `written_seqs` made.
+    """Parses the string that `written_seqs` made.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the string is malformed.
     """
     return tuple(accumulate(map(int, written.split())))
 
 
 def row_metadata(row: Row) -> Metadata:
-    """The fixed key set of an event; what is absent is None."""
+    """Metadata of a row: the fixed set of keys; absent values are None."""
     event = row.event
     high, low = ip_halves(event.ip) if event.ip else (None, None)
     body = event.model_dump(mode="json", exclude=None if _NUL in event.text else {"text"})
@@ -140,19 +140,19 @@ def row_metadata(row: Row) -> Metadata:
 
 
 def row_document(row: Row) -> str:
-    """The text of an event as the store may search it."""
+    """Text of an event for the store's full-text index."""
     return row.event.text.replace(_NUL, "\n")
 
 
 def joined_metadata(record: OutcomeRecord | None) -> Metadata:
-    """The keys that show an event's outcome with it."""
+    """The metadata keys of a row that hold the event's outcome."""
     if record is None:
         return {"verdict": None, "outcome": None, "outcome_seq": None, "outcome_seqs": None}
     return {"verdict": str(record.outcome.verdict), **outcome_metadata(record)}
 
 
 def outcome_metadata(record: OutcomeRecord) -> Metadata:
-    """The fixed key set of an outcome in the companion collection."""
+    """Metadata of an outcome in the collection of outcomes."""
     return {
         "outcome": dump(record.outcome.model_dump(mode="json")).decode(),
         "outcome_seq": record.seq,
@@ -161,13 +161,13 @@ def outcome_metadata(record: OutcomeRecord) -> Metadata:
 
 
 def read_row(metadata: Mapping[str, Any], document: str) -> Row:
-    """A row as it was written."""
+    """Parses a stored row."""
     event = StoredEvent.model_validate({"text": document} | json.loads(metadata["event"]))
     return Row(event, int(metadata["seq"]), read_seqs(metadata["seqs"]), read_outcome(metadata))
 
 
 def read_outcome(metadata: Mapping[str, Any]) -> OutcomeRecord | None:
-    """The outcome in a row's or a companion's metadata, if any."""
+    """The outcome in the metadata of a row or of the collection of outcomes; None if there is none."""
     if metadata.get("outcome") is None:
         return None
     outcome = Outcome.model_validate(json.loads(metadata["outcome"]))

@@ -1,9 +1,9 @@
-"""Who wrote the index, one after the other, and what one who was late may have spoilt.
+"""Fencing: the writers of a shared index in their order, the claim of the lease, and the repair after a late write.
 
-A writer's token is higher than that of everyone before it. One that is stopped in the middle of a request finishes it
-whenever it goes on, and by then another may write. What such a late request can spoil is what came of messages behind
-the watermark that its successor began with: the late one knew of nothing behind it. So whoever writes then goes back
-to that watermark, and applies the log from there anew.
+Each writer has a token, higher than those before it. A process that is suspended within a request finishes the
+request when it resumes, and by then another replica may be the writer. Such a late write can only damage rows derived
+from messages after the watermark at which the next writer started. So the current writer goes back to that watermark
+and applies the log from there again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,29 +14,29 @@ from precedent_indexer.domain.index_state import Identity
 
 
 class Fence(Protocol):
-    """What keeps a writer from writing when it is no longer the one; asked by the thread that writes."""
+    """Keeps a replica from writing without the lease; called by the thread that writes."""
 
     @property
     def token(self) -> int:
-        """Of this writer."""
+        """Token of this writer."""
 
     @property
     def holds(self) -> bool:
-        """Whether it is certain that nobody else writes."""
+        """Whether this replica certainly has the lease."""
 
     def check(self) -> None:
-        """Raises StoreUnavailable where it is not certain."""
+        """Raises StoreUnavailable if this replica may have lost the lease."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriterTerm:
-    """One writer's time.
+    """The term of one writer.
 
     Attributes:
-        token: its rank: whoever comes later has a higher one.
-        since: the watermark that it began with.
-        ended: it has left in good order, with nothing under way.
-        late: it may have finished a request after its time.
+        token: fencing token; a later writer has a higher one.
+        since: watermark at which the writer started.
+        ended: the writer has stopped with no request in progress.
+        late: the writer may have finished a request after it lost the lease.
     """
 
     token: int
@@ -47,12 +47,12 @@ class WriterTerm:
 
 @dataclass(frozen=True, slots=True)
 class WriterHistory:
-    """What the index says of itself at one moment.
+    """State of a shared index at one moment.
 
     Attributes:
-        current: name of the generation in use; None where there is no index yet.
-        identities: of every generation that has one, by its name.
-        terms: of every writer so far, in their order.
+        current: name of the generation in use; None if there is no index yet.
+        identities: identity of every generation that has one, by the name of the generation.
+        terms: terms of the writers so far, in their order.
     """
 
     current: str | None
@@ -61,36 +61,36 @@ class WriterHistory:
 
     @property
     def token(self) -> int:
-        """The highest that was ever used."""
+        """The highest token so far."""
         return self.terms[-1].token if self.terms else 0
 
     @property
     def identity(self) -> Identity | None:
-        """Of the generation in use."""
+        """Identity of the generation in use."""
         return self.identities.get(self.current) if self.current is not None else None
 
     def was_left(self) -> bool:
-        """Whether the last writer has left in good order, so that none of its requests can be under way."""
+        """Whether every writer has stopped with no request in progress."""
         return all(one.ended for one in self.terms)
 
     def late_before(self, token: int) -> list[WriterTerm]:
-        """Who was late, of those before the writer with this token."""
+        """Terms before that of the writer with this token whose writers were late."""
         return [one for one in self.terms if one.late and one.token < token]
 
     def successor_began(self, token: int) -> int:
-        """The watermark that the next writer behind this token began with; 0 where nobody knows any more."""
+        """Watermark at which the next writer after this token started; 0 if it is not recorded any more."""
         return next((one.since for one in self.terms if one.token > token), 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What the entry says.
+    """Content of the lease's entry.
 
     Attributes:
-        token: of the holder, or of the last one.
-        holder: name of the process that has the lease; empty where it was given back.
-        ttl_s: its life in seconds, as the holder counts it.
-        index: uuid of the index that is written; None where none was made yet.
+        token: token of the holder, or of the last holder.
+        holder: name of the process that has the lease; empty if the lease was released.
+        ttl_s: seconds until the lease expires without a renewal.
+        index: UUID of the index that is written; None if there is none yet.
     """
 
     token: int
@@ -100,19 +100,19 @@ class Claim:
 
 
 class Entry(Protocol):
-    """Where the claim is kept."""
+    """The entry that holds the claim, changed by compare-and-set."""
 
     async def read(self) -> tuple[Claim | None, int]:
-        """The claim, and its revision; None where there is none.
+        """The claim (None if there is none) and its revision.
 
         Raises:
-            BusUnavailable: it cannot be read.
+            BusUnavailable: the entry cannot be read.
         """
 
     async def put(self, claim: Claim, revision: int) -> int:
         """Replace the claim of this revision; the new revision.
 
         Raises:
-            Outrun: another is there by now.
-            BusUnavailable: no answer; it may be there nevertheless.
+            Outrun: the entry has a later revision.
+            BusUnavailable: no answer; the claim may have been written nevertheless.
         """
