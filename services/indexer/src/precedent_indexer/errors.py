@@ -1,4 +1,4 @@
-"""What can go wrong in the indexer, and whose fault it is.
+"""The errors of the indexer, by what is at fault.
 
 IndexerError
 ├── StartRefused          settings, streams, consumer or directory contradict what must hold: the process ends
@@ -14,10 +14,10 @@ IndexerError
 │   │   └── ResourceShortage  for want of files, memory, threads, room or permission: nothing is rebuilt for it
 │   └── ModelUnavailable  the model runtime fails on a text that it must be able to embed
 ├── Stalled               ingest does not advance for an unknown reason: the process ends
-├── LeaseLost             another replica writes the index: the process ends, and starts again beside it
+├── LeaseLost             another replica has the lease: the process ends, and restarts as a follower
 ├── Outrun                another process was quicker: what was read no longer exists
 ├── IndexBroken           the index directory cannot be read: it is rebuilt from the log
-├── ConsumerGone          the durable consumer was deleted: it is created again from the watermark
+├── ConsumerGone          the durable consumer was deleted: it is created again at the watermark
 ├── CommandFailed         no indexer answers a command, or it refuses: the command ends
 │   └── CommandDenied     the NATS server does not let our credentials ask
 ├── JobFailed             a rebuild or a verification cannot go on: it ends, and the index stays as it was
@@ -78,18 +78,18 @@ _OFF: Final = frozenset({JetStreamCode.OFF_FOR_ACCOUNT, JetStreamCode.OFF})
 
 
 FAILED: Final = 1
-"""Exit code of what may succeed later."""
+"""Exit code of a failure that may pass: trying again can help."""
 WRONG: Final = 2
 """Exit code of a wrong argument or setting."""
 REFUSED: Final = 3
-"""Exit code of what is not there or is refused, so that trying again does not help."""
+"""Exit code if something is missing or refused: trying again does not help."""
 
 
 class IndexerError(Exception):
-    """Base of all.
+    """Base of all errors.
 
     Attributes:
-        exit_code: what a command ends with that fails by it.
+        exit_code: exit code of a command that fails with this error.
     """
 
     exit_code = FAILED
@@ -106,7 +106,7 @@ class SettingsWrong(StartRefused):
 
 
 class StartDenied(StartRefused):
-    """The NATS server refuses our credentials, does not permit what we must do, or is not one that we trust."""
+    """The NATS server refuses our credentials, lacks a permission for them, or has a certificate that we do not trust."""
 
     exit_code = REFUSED
 
@@ -134,7 +134,7 @@ class JetStreamRefused(BusUnavailable):
 
     Attributes:
         code: class of the error, as in HTTP.
-        err_code: JetStream's own number for it.
+        err_code: JetStream's number of the error; see `JetStreamCode`.
     """
 
     def __init__(self, what: str, code: int, err_code: int, description: str) -> None:
@@ -152,14 +152,14 @@ class JetStreamOff(BusUnavailable):
 
 
 class NotPermitted(BusUnavailable):
-    """The server does not let our credentials publish or listen there; the message names the subject and the remedy."""
+    """Our credentials may not publish or subscribe on a subject; the message names the subject and the remedy."""
 
     says = "the indexer's user may not do on the bus what it must: its log names the subject"
     exit_code = REFUSED
 
 
 class DeadLettersRefused(BusUnavailable):
-    """The dead-letter stream takes no message: nothing that must be refused can be passed over."""
+    """The dead-letter stream refuses a message: ingest waits, since skipping a refused message would lose it."""
 
     says = "the dead-letter stream refuses messages: it is full (drop dead letters or raise its max_bytes), or its disk"
 
@@ -198,7 +198,7 @@ class Outrun(IndexerError):
 
 
 class IndexBroken(IndexerError):
-    """The index directory holds nothing that can be read as an index."""
+    """The index directory cannot be read as an index."""
 
 
 class ConsumerGone(IndexerError):

@@ -1,1 +1,1 @@
-"""The index on disk: its generations, the watermark, the log it belongs to, and erasure marks."""
+"""The index on disk: its generations, its watermark, its log, and what lies beside the store."""

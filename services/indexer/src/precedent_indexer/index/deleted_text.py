@@ -1,6 +1,6 @@
-"""Since when the files of a generation may hold text that was deleted from it.
+"""The time since which the files of a generation may hold deleted text.
 
-The store overwrites nothing: what is deleted can be read in its files until the generation is replaced.
+The store does not overwrite: deleted text can be read in its files until the generation is replaced.
 """
 
 import os
@@ -12,17 +12,17 @@ from precedent_indexer.index.layout import DELETED_SINCE
 
 
 class DeletedTextMarker:
-    """The time of the oldest deletion, in a file of the generation."""
+    """Time of the oldest deletion, in the file `deleted-since` of the generation."""
 
     def __init__(self, generation: Path) -> None:
         self._file = generation / DELETED_SINCE
         self._noted = self._file.exists()
 
     def note(self) -> None:
-        """Something is about to be deleted; durable when it returns.
+        """Record that a deletion is about to begin; durable on return. Only the first deletion counts.
 
         Raises:
-            StoreUnavailable: it cannot be written.
+            StoreUnavailable: the file cannot be written.
         """
         if self._noted:
             return
@@ -36,9 +36,9 @@ class DeletedTextMarker:
         self._noted = True
 
     def age_s(self) -> float | None:
-        """Seconds since the oldest deletion; None where there was none.
+        """Seconds since the oldest deletion; None if there was none.
 
-        Where that is unknown, or would lie in the future since the clock was set back, it counts from the epoch.
+        If the time cannot be read, or lies in the future because the clock was set back, the epoch is taken instead.
         """
         if not self._noted:
             return None

@@ -1,6 +1,6 @@
-"""The directory of the index: one subdirectory for each generation, `CURRENT` that names the one in use.
+"""The directory of the index: a subdirectory for each generation, and the file `CURRENT` that names the one in use.
 
-The directory is locked as a whole by a lock on itself, so that nothing else has to live in it.
+The lock is on the directory itself, so that no lock file is needed.
 """
 
 import contextlib
@@ -21,19 +21,19 @@ class IndexDirectory:
     """The directory, locked for this process until `close`."""
 
     def __init__(self, path: Path) -> None:
-        """Make the directory where it is missing, and lock it.
+        """Create the directory if it is missing, and lock it.
 
         Raises:
-            StartRefused: another process has it, or it cannot be made or locked.
+            StartRefused: another process has locked it, or it cannot be created or locked.
         """
         self.path = path.absolute()
         self._lock = _made_and_locked(self.path)
 
     def renew(self) -> None:
-        """Make and lock the directory again where it was deleted, or replaced by another, under our hands.
+        """Create and lock the directory again if it was deleted or replaced since.
 
         Raises:
-            StartRefused: as at the start.
+            StartRefused: as in the constructor.
         """
         if not is_still(self.path, os.fstat(self._lock)):
             lock = _made_and_locked(self.path)
@@ -41,33 +41,33 @@ class IndexDirectory:
             self._lock = lock
 
     def current(self) -> Path | None:
-        """The generation in use, if there is one."""
+        """The generation in use; None if there is none."""
         return current_generation(self.path)
 
     @property
     def lock(self) -> int:
-        """The descriptor that holds the lock: a process that has inherited it keeps the directory locked."""
+        """File descriptor of the lock: a child process that inherits it keeps the directory locked."""
         return self._lock
 
     def is_damaged(self) -> bool:
-        """Whether there is a CURRENT, and it names no generation that is there."""
+        """Whether there is a CURRENT that names no existing generation."""
         return os.path.lexists(self.path / CURRENT) and self.current() is None
 
     def all(self) -> list[Path]:
-        """Every generation that is there, the oldest first."""
+        """Every generation, the oldest first."""
         found = (entry for entry in self.path.iterdir() if entry.is_dir() and entry.name.startswith(GENERATION_PREFIX))
         return sorted(found, key=lambda entry: (generation_number(entry.name), entry.name))
 
     def new(self) -> Path:
-        """A fresh, empty generation; not in use yet."""
+        """Create an empty generation, which is not in use yet."""
         number = 1 + max((generation_number(one.name) for one in self.all()), default=0)
         directory = self.path / f"{GENERATION_PREFIX}{number:06d}"
         directory.mkdir()
         return directory
 
     def switch(self, generation: Path) -> None:
-        """Take `generation` into use, in one step that survives a crash at any moment."""
-        # The name is written inside of the generation first: nothing but generations and CURRENT lives up here.
+        """Put `generation` into use, atomically: a crash leaves either the old or the new one in use."""
+        # Drafted in the generation: the directory of the index holds nothing but generations and CURRENT.
         draft = generation / CURRENT
         with draft.open("w", encoding="utf-8") as file:
             file.write(generation.name + "\n")
@@ -77,12 +77,12 @@ class IndexDirectory:
         os.fsync(self._lock)
 
     def drop(self, generation: Path) -> None:
-        """Remove a generation; what cannot be removed now is removed by the next start."""
+        """Remove a generation; what cannot be removed now is removed at the next start."""
         shutil.rmtree(generation, ignore_errors=True)
         log.info("generation_removed", generation=generation.name)
 
     def drop_others(self, *keep: Path) -> list[str]:
-        """Remove every generation but those of `keep`; their names."""
+        """Remove every generation except those in `keep`; the names of the removed ones."""
         others = [generation for generation in self.all() if generation not in keep]
         for generation in others:
             self.drop(generation)
@@ -110,7 +110,7 @@ def moved(setting: Path, path: Path, last: str | None) -> str | None:
 
 
 def is_still(path: Path, found: os.stat_result) -> bool:
-    """Whether what is at `path` is what was `found` there."""
+    """Whether the file or directory at `path` is the one that was `found` there earlier."""
     try:
         return os.path.samestat(path.stat(), found)
     except (FileNotFoundError, NotADirectoryError):
@@ -118,7 +118,7 @@ def is_still(path: Path, found: os.stat_result) -> bool:
 
 
 def current_generation(path: Path) -> Path | None:
-    """The generation in use of the index in `path`, which may be locked by another process."""
+    """The generation in use of the index in `path`, even if another process has locked it; None if there is none."""
     try:
         name = (path / CURRENT).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
@@ -128,10 +128,10 @@ def current_generation(path: Path) -> Path | None:
 
 
 def carry_files(source: Path, target: Path) -> None:
-    """Put the files of directory `source` into a new directory `target`: linked where possible, else copied.
+    """Link the files of directory `source` into a new directory `target`; copy those that cannot be linked.
 
     Raises:
-        OSError: there is no room, or `source` cannot be read; then there is no `target`.
+        OSError: the disk is full, or `source` cannot be read; then there is no `target`.
     """
     draft = target.with_name(target.name + ".draft")
     try:

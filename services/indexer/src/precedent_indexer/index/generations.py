@@ -1,7 +1,7 @@
-"""Which generation of the index is used, and whether it may be: the checks of a start.
+"""Opens and begins generations: the start-up decision which generation is used, or whether a new one is begun.
 
-An index that is lost, broken, of another log or ahead of its log is put aside and begun anew; the log has everything
-to fill it again. One of another model, or of an older format, answers until another generation can take its place.
+An index that is lost, broken, of another log or ahead of its log is replaced by a new generation, which is filled from
+the log. An index of another model, or of an older readable format, answers until a rebuild has replaced it.
 """
 
 import json
@@ -33,12 +33,13 @@ _RESUMED: Final = "a rebuild was interrupted: it is resumed"
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A generation that is open, and what lies beside its store.
+    """An open generation: its store and the files beside it.
 
     Attributes:
-        place: its directory, as it was found when it was opened.
+        path: its directory.
+        place: `stat` of the directory when the generation was opened.
         is_new: it was begun in this start.
-        outdated: why another generation should take its place while it answers; None where it is as it should be.
+        outdated: why a rebuild should replace it; None if it is up to date.
     """
 
     path: Path
@@ -51,17 +52,17 @@ class Generation:
     outdated: str | None = None
 
     def is_gone(self) -> bool:
-        """Whether its directory was deleted, or another was put in its place; asks the disk."""
+        """Whether its directory was deleted or replaced by another; reads the disk."""
         return not is_still(self.path, self.place)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the store and the files."""
         self.store.close()
         self.vectors.close()
 
 
 class GenerationStore:
-    """Opens the generations of one index, and begins others."""
+    """Opens the generations of one index, and begins new ones."""
 
     def __init__(
         self,
@@ -70,7 +71,7 @@ class GenerationStore:
         model: ModelInfo,
         model_files: Path,
     ) -> None:
-        """`model` makes the vectors of every generation that is begun; its files are carried along where given."""
+        """`model` makes the vectors of every new generation; its files are copied into the generation."""
         self.directory = directory
         self._open_store = open_store
         self._model = model
@@ -78,16 +79,16 @@ class GenerationStore:
         self._looked_at: VectorStore | None = None
 
     def look(self, broken: str | None = None) -> Identity | None:
-        """What the generation in use says of itself, before it is opened; None where it says nothing.
+        """Identity of the generation in use, before it is opened; None if there is none or it cannot be read.
 
         Args:
-            broken: what a probe found wrong with it.
+            broken: what a probe found wrong with the generation.
         """
         current = self.directory.current()
         if current is None or broken is not None:
             return None
         try:
-            # Opening takes a while in a large index: it is done once.
+            # Opening a large index takes seconds: `open` reuses the store.
             self._looked_at = self._open_store(current)
             return self._looked_at.identity()
         except ResourceShortage:
@@ -96,18 +97,18 @@ class GenerationStore:
             return None
 
     def correct(self, identity: Identity) -> None:
-        """Let the generation that was looked at say this of itself from now on."""
+        """Store a corrected identity in the generation that `look` has opened."""
         if self._looked_at is not None:
             self._looked_at.set_identity(identity)
 
     def open(self, log_state: LogState, broken: str | None = None, orphan: str | None = None) -> Generation:
-        """The index in the directory, begun anew where the one that is there may not be used.
+        """Open the generation in use, or begin a new one if it may not be used.
 
         Args:
-            log_state: of the log that it must be a view of.
+            log_state: state of the log that the index must be a view of.
             broken: what a probe found wrong with the generation in use.
-            orphan: uuid of the index that the durable consumer feeds and nobody uses. One that is begun goes on for
-                it: so every copy of the lost one can still be put back.
+            orphan: UUID of the index that the durable consumer feeds and no running indexer has. A new generation
+                takes this UUID, so that a copy of the lost index can still be restored.
         """
         current = self.directory.current()
         if current is None:
@@ -133,7 +134,7 @@ class GenerationStore:
             log.warning("index_rebuilt", reason=reason, generation=current.name)
             return self.begin(log_state, orphan)
         if identity.watermark == 0 and orphan is not None and orphan != identity.uuid:
-            # It has read nothing yet, so it is as good as one that is begun now.
+            # It has read nothing yet, so it may take the UUID as a new one would.
             identity = replace(identity, uuid=orphan)
             store.set_identity(identity)
         unfinished = self.unfinished(identity)
@@ -142,11 +143,11 @@ class GenerationStore:
         return self._opened(current, store, identity, outdated=outdated)
 
     def begin(self, log_state: LogState, index_uuid: str | None = None) -> Generation:
-        """A fresh generation, in use at once; every other one is dropped, but for the vectors of the last.
+        """Begin a new generation and put it into use; the others are removed, except for the vectors of the last one.
 
         Args:
-            log_state: of the log that it is to be a view of.
-            index_uuid: of the index that it goes on for; None for another one.
+            log_state: state of the log that the index is a view of.
+            index_uuid: UUID of the index that it continues; None for a new UUID.
         """
         before = self.directory.current() or next(reversed(self.directory.all()), None)
         generation = self.directory.new()
@@ -166,12 +167,12 @@ class GenerationStore:
         return replace(begun, is_new=True)
 
     def begin_next(self, current: Generation) -> Generation:
-        """A generation that is to take the place of `current`: resumed where one was left half-filled.
+        """Begin the generation that a rebuild fills, or resume one that an earlier rebuild left half-filled.
 
-        It keeps the name of the index, and looks for vectors in `current`.
+        It keeps the UUID of the index, and takes vectors from `current` if their model is the same.
 
         Raises:
-            StoreUnavailable: it cannot be made.
+            StoreUnavailable: the generation cannot be created.
         """
         for path in self.unfinished(current.identity):
             resumed = self._resumed(path, current)
@@ -190,16 +191,16 @@ class GenerationStore:
         return self._opened(generation, store, identity, earlier=current.vectors)
 
     def finish(self, generation: Generation) -> None:
-        """Take a filled generation into use, in one step."""
+        """Put a filled generation into use, atomically."""
         generation.vectors.part_with_earlier()
         self.directory.switch(generation.path)
         (generation.path / UNFINISHED).unlink(missing_ok=True)
 
     def reopen(self, closed: Generation) -> Generation:
-        """The same generation, with a store that is opened anew.
+        """The same generation with its store opened again.
 
         Raises:
-            IndexBroken: it cannot be.
+            IndexBroken: the store cannot be opened.
         """
         return replace(closed, store=self._open_store(closed.path))
 
@@ -244,7 +245,7 @@ class GenerationStore:
         return self._opened(path, store, identity, earlier=current.vectors)
 
     def unfinished(self, current: Identity) -> list[Path]:
-        """Generations that a rebuild of `current` has left half-filled: at most one, the last."""
+        """The generation that a rebuild of `current` left half-filled: a list of at most one, the last."""
         found: list[Path] = []
         for path in self.directory.all():
             try:
@@ -256,7 +257,7 @@ class GenerationStore:
         return found
 
     def _is_next(self, identity: Identity, current: Identity) -> bool:
-        """Whether a generation that says this of itself can take the place of `current`."""
+        """Whether a generation with this identity can replace `current`."""
         wanted = replace(
             current,
             fingerprint=self._model.fingerprint,
@@ -278,7 +279,7 @@ class GenerationStore:
 async def open_index(
     generations: GenerationStore, source: Log, log_state: LogState, broken: str | None, orphan: str | None
 ) -> Generation:
-    """The index, opened or begun; the arguments are those of `GenerationStore.open`."""
+    """Open the index, or begin it, after a check that the log was not replaced; arguments as `GenerationStore.open`."""
     said = generations.look(broken)
     corrected = await put_back(said, log_state, source) if said is not None else None
     if corrected is not None:

@@ -1,4 +1,4 @@
-"""Does the index advance? What `stats` and `health` say of it, and what the watchdog goes by."""
+"""Whether the index advances: the state that `stats` and `health` report, and the supervisor's stall detection."""
 
 import time
 from datetime import UTC, datetime
@@ -6,37 +6,37 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """How the write corridor is, as `stats` says it."""
+    """State of the ingest, as `stats` reports it."""
 
     SERVING = "serving"
     CATCHING_UP = "catching_up"
-    """The index was begun from nothing, and has not yet all that the log had then."""
+    """The index was begun empty, and has not yet reached the end that the log had then."""
     STALLED = "stalled"
-    """Messages wait and the index does not advance: it was begun anew."""
+    """Messages wait and the index does not advance: the pipeline was restarted."""
     MISCONFIGURED = "misconfigured"
-    """The settings of a stream or of the consumer were changed to what contradicts a promise."""
+    """The settings of a stream or of the consumer were changed, and contradict the contract."""
     UNAVAILABLE = "unavailable"
-    """Something that it depends on fails: that is waited out."""
+    """A dependency fails: the supervisor retries."""
 
 
 class Liveness:
-    """Signs of life of the write corridor, by a clock that nobody can set."""
+    """Signs of life of the ingest, by a monotonic clock."""
 
     def __init__(self) -> None:
         self.fault: str | None = None
-        """What is being waited out, in words that are safe to show."""
+        """The fault that is being retried, in words that every caller may see; None if there is none."""
         self.contradiction: str | None = None
-        """What was changed on the server and contradicts a promise, likewise."""
+        """Changed settings on the server that contradict the contract, likewise; None if there are none."""
         self.last_progress_at: datetime | None = None
-        """When the watermark moved last in this process."""
+        """When the watermark last moved in this process."""
         self.stalls = 0
-        """Silences that the corridor was begun anew for, since the watermark moved last."""
+        """Restarts of the pipeline after a stall, since the watermark last moved."""
         self._filled_at = 0
         self._heard = time.monotonic()
 
     @property
     def state(self) -> State:
-        """How the corridor is, in a word."""
+        """State of the ingest."""
         if self.fault is not None:
             return State.UNAVAILABLE
         if self.stalls:
@@ -47,15 +47,15 @@ class Liveness:
 
     @property
     def says(self) -> str | None:
-        """What keeps all from being well, in words that are safe to show."""
+        """The fault or the contradiction, in words that every caller may see; None if there is none."""
         return self.fault or self.contradiction
 
     def fill(self, last_seq: int) -> None:
-        """The index is empty, and catches up with a log that ends at `last_seq`."""
+        """Note that the index is empty and catches up with a log that ends at `last_seq`."""
         self._filled_at = last_seq
 
     def advance(self, indexed_seq: int) -> None:
-        """The watermark moves."""
+        """Note that the watermark has moved to `indexed_seq`."""
         if indexed_seq >= self._filled_at:
             self._filled_at = 0
         self.last_progress_at = datetime.now(UTC)
@@ -63,12 +63,12 @@ class Liveness:
         self.hear()
 
     def hear(self) -> None:
-        """All is well, though there is nothing to do."""
+        """Note that the ingest works, even if there is nothing to do."""
         self.fault = None
         self._heard = time.monotonic()
 
     def begin(self) -> None:
-        """The corridor begins anew, or is in the midst of long work: silence counts from now."""
+        """Note that the pipeline was restarted, or is within a long step: silence counts from now."""
         self._heard = time.monotonic()
 
     def silence_s(self) -> float:

@@ -1,6 +1,7 @@
-"""Is the log the one that was read? Put back from a backup it may be the same, made anew, or another, grown as long.
+"""Whether the log is the one that the index was filled from.
 
-Its creation and its length alone do not tell; what it holds at the mark of the index does.
+A log that was restored from a backup may have another creation time and the same messages, or other messages up to the
+same length. So the index keeps a mark: the sequence of one message that it has read, and when the log stored it.
 """
 
 from dataclasses import replace
@@ -13,14 +14,14 @@ from precedent_indexer.domain.rows import READABLE_FORMATS
 
 
 async def marked(identity: Identity, source: Log, seq: int) -> Identity:
-    """`identity` up to `seq`, with the message there for a mark of the log, where the log still has it."""
+    """`identity` with watermark `seq`, and with the message at `seq` as its mark if the log still has it."""
     reached = replace(identity, watermark=seq)
     stored_at = await _stored_at(source, seq)
     return reached if stored_at is None else replace(reached, mark_seq=seq, mark_at=stored_at)
 
 
 async def rewritten(identity: Identity, source: Log) -> str | None:
-    """Why the log is not the one that the index was filled from; None where nothing says so."""
+    """Why the log is not the one that the index was filled from; None if the mark matches or is gone."""
     if not identity.mark_seq:
         return None
     stored_at = await _stored_at(source, identity.mark_seq)
@@ -33,9 +34,9 @@ async def rewritten(identity: Identity, source: Log) -> str | None:
 
 
 async def put_back(identity: Identity, log_state: LogState, source: Log) -> Identity | None:
-    """The identity of an index whose log was made anew from a backup that has what was read; None where it was not.
+    """Identity of an index whose log was recreated from a backup with the mark's message; None if that is not so.
 
-    It is up to its mark alone: what was gone from the log behind it may have another message in its place.
+    Its watermark is at most the mark: after the mark, the log may have other messages than those that were read.
     """
     if not identity.mark_seq or identity.stream_created == log_state.created:
         return None
@@ -45,7 +46,7 @@ async def put_back(identity: Identity, log_state: LogState, source: Log) -> Iden
 
 
 async def began_at(log_state: LogState, source: Log) -> datetime | None:
-    """When the log stored the first message that it has: before its creation where it was put back; None if empty."""
+    """When the log stored its first message: before its creation if it was restored; None if the log is empty."""
     found = [message async for message in source.read(log_state.first_seq, log_state.first_seq)]
     return found[0].stored_at if found else None
 
@@ -56,7 +57,7 @@ async def _stored_at(source: Log, seq: int) -> str | None:
 
 
 def misfit(identity: Identity, log_state: LogState) -> str | None:
-    """Why an index cannot be a view of this log; None when it can."""
+    """Why an index cannot be a view of this log; None if it can."""
     if identity.stream_created != log_state.created:
         return (
             f"it belongs to the log created at {identity.stream_created}, this one was created at {log_state.created}"
@@ -67,7 +68,7 @@ def misfit(identity: Identity, log_state: LogState) -> str | None:
 
 
 def unusable(identity: Identity | None, log_state: LogState) -> str | None:
-    """Why an index may not even answer for a while; None when it may."""
+    """Why an index may not answer, even until a rebuild; None if it may."""
     if identity is None:
         return "it does not say what it is"
     if identity.index_format not in READABLE_FORMATS:
@@ -76,5 +77,5 @@ def unusable(identity: Identity | None, log_state: LogState) -> str | None:
 
 
 def with_watermark(identity: Identity, seq: int) -> Identity:
-    """`identity` of the same index, further on in the log."""
+    """`identity` with watermark `seq`."""
     return replace(identity, watermark=seq)

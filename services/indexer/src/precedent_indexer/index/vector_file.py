@@ -1,7 +1,7 @@
-"""Vectors that were computed, kept in a file beside the index: a rebuild by the same model takes them from there.
+"""A cache of computed vectors in a file beside the index: a rebuild with the same model reads them from there.
 
-A convenience and never a promise: whatever is wrong with the file, it is dropped and its vectors are computed anew.
-What is deleted from the index is deleted here too, and overwritten.
+If anything is wrong with the file, it is dropped and the vectors are computed again. Texts that are deleted from the
+index are deleted here too, and overwritten.
 """
 
 import contextlib
@@ -21,24 +21,25 @@ from precedent_indexer.index.layout import INHERITED_VECTORS, VECTORS
 log = structlog.get_logger(__name__)
 
 _TOGETHER: Final = 500
-"""Texts of one look-up."""
+"""Texts of one query."""
 _CHECK_BYTES: Final = 8
-"""Digest in front of each vector: a page that rotted on disk is no vector."""
+"""Bytes of the checksum in front of each vector, which detects a damaged page."""
 _RANGE_END: Final = b"\xff" * 17
-"""Behind every key of a collection."""
+"""Sorts after every key of a collection."""
 
 
 class VectorFile:
-    """The plain vectors of the texts that one generation holds; safe to use from several threads."""
+    """Vectors of the texts of one generation, before displacement; safe to use from several threads."""
 
     def __init__(self, path: Path, fingerprint: str, earlier: "VectorFile | None" = None) -> None:
-        """Open or make the file.
+        """Open or create the file.
 
         Args:
-            path: where it is.
+            path: the file.
             fingerprint: of the model; vectors of another model are never found.
-            earlier: looked into for what is not here, where it is of the same model; what is forgotten here is
-                forgotten there. It is not closed with this one: another generation may be using it.
+            earlier: the file of another generation, read for texts that are missing here if its model is the same.
+                Texts that are forgotten here are forgotten there too. It is not closed with this one: another
+                generation may be using it.
         """
         self.path = path
         self.fingerprint = fingerprint
@@ -53,7 +54,7 @@ class VectorFile:
                 self._db = _opened(path)
 
     def find(self, collection: str, texts: Sequence[str]) -> dict[str, Vector]:
-        """The vectors of those texts of a collection that are known."""
+        """The known vectors of these texts of a collection, by text."""
         found = self._look_up(collection, texts)
         missing = [text for text in texts if text not in found]
         if self._earlier is not None and missing:
@@ -61,7 +62,7 @@ class VectorFile:
         return found
 
     def keep(self, collection: str, vectors: Mapping[str, Vector], superseded: Iterable[str] = ()) -> None:
-        """Keep the vector of each text; those of `superseded` texts are not held any longer."""
+        """Store the vector of each text, and delete those of `superseded` texts."""
         rows = [(self._key(collection, text), _packed(vector)) for text, vector in vectors.items()]
         gone = [(self._key(collection, text),) for text in superseded]
         with self._using() as db:
@@ -70,7 +71,7 @@ class VectorFile:
                 db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
 
     def forget(self, collection: str, texts: Iterable[str]) -> None:
-        """No vector of these texts stays in the file."""
+        """Delete the vectors of these texts from the file."""
         texts = list(texts)
         gone = [(self._key(collection, text),) for text in texts]
         with self._using() as db:
@@ -81,7 +82,7 @@ class VectorFile:
             self._earlier.forget(collection, texts)
 
     def forget_all(self, collection: str) -> None:
-        """No vector of this collection stays in the file."""
+        """Delete the vectors of this collection from the file."""
         prefix = _prefix(collection)
         with self._using() as db:
             if db is not None:
@@ -91,12 +92,12 @@ class VectorFile:
             self._earlier.forget_all(collection)
 
     def part_with_earlier(self) -> "VectorFile | None":
-        """Look into it no more; whoever has it now may close or remove it."""
+        """Stop reading the earlier file, and return it: the caller may close or remove it."""
         earlier, self._earlier = self._earlier, None
         return earlier
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock:
             if self._db is not None:
                 self._db.close()
@@ -109,7 +110,7 @@ class VectorFile:
         with self._using() as db:
             for start in range(0, len(keys) if db is not None else 0, _TOGETHER):
                 some = keys[start : start + _TOGETHER]
-                # Nothing but question marks is put into the statement.
+                # Only question marks are inserted into the statement.
                 statement = f"SELECT key, vector FROM vectors WHERE key IN ({','.join('?' * len(some))})"  # noqa: S608
                 for key, packed in db.execute(statement, some) if db is not None else ():
                     found[of_key[key]] = _unpacked(packed)
@@ -117,7 +118,7 @@ class VectorFile:
 
     @contextlib.contextmanager
     def _using(self) -> Iterator[sqlite3.Connection | None]:
-        """The file in one transaction; None once it was dropped."""
+        """The database in one transaction; None if the file was dropped."""
         with self._lock:
             try:
                 if self._db is None:
@@ -131,7 +132,7 @@ class VectorFile:
                 self._drop()
 
     def _clean(self) -> None:
-        """Nothing of what was deleted stays in the write-ahead log."""
+        """Empty the write-ahead log, which may hold deleted rows."""
         with self._lock, contextlib.suppress(sqlite3.Error):
             if self._db is not None:
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -144,13 +145,13 @@ class VectorFile:
         _unlink(self.path)
 
     def _key(self, collection: str, text: str) -> bytes:
-        # A lone surrogate is no character, but it may stand in a text that was embedded.
+        # A text may hold a lone surrogate, which UTF-8 does not encode by default.
         body = text.encode("utf-8", "surrogatepass")
         return _prefix(collection) + hashlib.blake2b(body, digest_size=16, key=self.fingerprint.encode()[:64]).digest()
 
 
 def open_vectors(generation: Path, fingerprint: str, earlier: VectorFile | None = None) -> VectorFile:
-    """The vector file of a generation; behind it `earlier`, or the one that the generation has inherited."""
+    """Open the vector file of a generation, with `earlier` or the inherited file as its earlier file."""
     inherited = generation / INHERITED_VECTORS
     if earlier is None and inherited.exists():
         earlier = VectorFile(inherited, fingerprint)
@@ -158,13 +159,13 @@ def open_vectors(generation: Path, fingerprint: str, earlier: VectorFile | None 
 
 
 def inherit(generation: Path, from_generation: Path) -> None:
-    """Give the vectors of a generation that is given up to the one that is begun in its place.
+    """Move the vectors of a discarded generation to the new one that replaces it.
 
-    They are kept until that one has read the log: only then is it known which of them nobody needs.
+    They are kept until the new generation has read the log, since only then is it known which are not needed.
     """
     files = [from_generation / name for name in (VECTORS, INHERITED_VECTORS) if (from_generation / name).is_file()]
     if files:
-        # A generation that was given up before it had read the log has two; one is enough to save most of the work.
+        # A generation that was discarded before it had read the log has two files; the larger saves most of the work.
         most = max(files, key=lambda file: file.stat().st_size)
         for suffix in ("-wal", ""):
             with contextlib.suppress(OSError):
@@ -172,7 +173,7 @@ def inherit(generation: Path, from_generation: Path) -> None:
 
 
 def drop_inherited(vectors: VectorFile) -> None:
-    """Remove the inherited file, if there is one: what was not taken from it until now is not in the log any more."""
+    """Remove the inherited file, if there is one: the log was read, so the rest of it is not needed."""
     earlier = vectors.part_with_earlier()
     if earlier is not None:
         earlier.close()
@@ -183,7 +184,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, check_same_thread=False, isolation_level="IMMEDIATE")
     try:
         db.execute("PRAGMA journal_mode = WAL")
-        # Not each commit is brought to the disk: what a power cut takes away is computed again.
+        # Commits are not synced: vectors that a power cut loses are computed again.
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA secure_delete = ON")
         db.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
@@ -209,7 +210,7 @@ def _packed(vector: Vector) -> bytes:
 
 
 def _unpacked(packed: bytes) -> Vector:
-    """Raises sqlite3.DatabaseError where these are not the bytes that were kept."""
+    """Checks the checksum; raises sqlite3.DatabaseError if it is wrong."""
     body = packed[_CHECK_BYTES:]
     if hashlib.blake2b(body, digest_size=_CHECK_BYTES).digest() != packed[:_CHECK_BYTES]:
         raise sqlite3.DatabaseError("a vector is not what was kept")
