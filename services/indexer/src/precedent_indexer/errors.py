@@ -106,7 +106,7 @@ class SettingsWrong(StartRefused):
 
 
 class StartDenied(StartRefused):
-    """The NATS server refuses our credentials, lacks a permission for them, or has a certificate that we do not trust."""
+    """The NATS server refuses our credentials, denies them a permission, or has a certificate that we do not trust."""
 
     exit_code = REFUSED
 

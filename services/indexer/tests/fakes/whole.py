@@ -204,7 +204,7 @@ class WholeIndexer:
     def _let_go_of_files(self) -> None:
         """Close what is open, as the end of a process would: also what a thread is opening for a rebuild just now."""
         deadline = time.monotonic() + _CLOSING_S
-        while opened := [one for one in map(os.path.realpath, _DESCRIPTORS.glob("*")) if str(self._path) in one]:
+        while opened := [one for one in map(_target, _DESCRIPTORS.glob("*")) if str(self._path) in one]:
             while self._opened:
                 self._opened.pop().close()
             assert time.monotonic() < deadline, f"still open: {opened}"
@@ -214,6 +214,14 @@ class WholeIndexer:
         for task in self._tasks:
             if task.done():
                 task.result()
+
+
+def _target(descriptor: Path) -> str:
+    """The file behind a descriptor; empty if it was closed since it was listed."""
+    try:
+        return os.readlink(descriptor)
+    except FileNotFoundError:
+        return ""
 
 
 async def _as_none(work: Awaitable[object]) -> None:
