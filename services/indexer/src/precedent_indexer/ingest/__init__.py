@@ -1,1 +1,1 @@
-"""From the log into the index: supervisor, pipeline, applier, poison messages, acknowledgements, checkpoint."""
+"""From the log into the index: supervisor, pipeline, applier, suspects and poison messages, acks, checkpoint."""

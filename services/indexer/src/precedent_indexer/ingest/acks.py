@@ -1,7 +1,7 @@
-"""Deliveries from their arrival until they are settled: acknowledged, or terminated where they are dead letters.
+"""Deliveries until they are settled: acknowledged, or terminated if the message is a dead letter.
 
-What settles a delivery is the watermark, however its message came into the index: by this delivery, by an earlier one,
-or read from the log directly.
+A delivery is settled once the watermark has passed its message, whether the message came by this delivery, by an
+earlier one, or was read from the log directly.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from precedent_indexer.index.watermark import Progress
 
 
 class PendingAcks:
-    """What the server waits to hear of."""
+    """Deliveries that are not settled yet, by sequence."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -21,14 +21,14 @@ class PendingAcks:
         return len(self._deliveries)
 
     def add(self, deliveries: Iterable[Delivery]) -> None:
-        """These have arrived; of the same message, the last one counts."""
+        """Add new deliveries; of the same message, the last one counts."""
         self._deliveries |= {one.message.seq: one for one in deliveries}
 
     async def settle(self) -> None:
-        """Tell the server of all that the index covers.
+        """Settle every delivery up to the watermark.
 
         Raises:
-            BusUnavailable: it cannot be told; what it does not hear of, it delivers again.
+            BusUnavailable: the server is not reached; it delivers again what was not settled.
         """
         covered = self._progress.indexed_seq
         for seq in sorted(seq for seq in self._deliveries if seq <= covered):
@@ -39,24 +39,24 @@ class PendingAcks:
                 await delivery.ack()
 
     async def touch(self, waiting: Sequence[Delivery]) -> None:
-        """Tell the server that all the others, and those `waiting` to be handed out, are still being worked on.
+        """Restart ack_wait of every unsettled delivery, and of those `waiting` to be taken.
 
         Raises:
-            BusUnavailable: it cannot be told.
+            BusUnavailable: the server is not reached.
         """
         for delivery in (*self._deliveries.values(), *waiting):
             await delivery.in_progress()
 
     async def give_back(self) -> None:
-        """Tell the server that none of them will be worked on here.
+        """Return every unsettled delivery to the server, which delivers it again at once.
 
         Raises:
-            BusUnavailable: it cannot be told.
+            BusUnavailable: the server is not reached.
         """
         while self._deliveries:
             _, delivery = self._deliveries.popitem()
             await delivery.nak()
 
     def forget(self) -> None:
-        """The consumer that delivered them is no more."""
+        """Drop every delivery, since their consumer was deleted."""
         self._deliveries.clear()

@@ -1,7 +1,7 @@
-"""Messages of the log, in order, into the index: decode, embed, fold, store, remove.
+"""Applies a batch of messages to the index, in the order of the log: decode, embed, merge, store, delete.
 
-The same corridor serves what the consumer delivers and what is read from the log directly, so that a message has
-the same effect however it came. Applying it twice changes nothing.
+Messages of the consumer and messages that were read from the log directly take the same path, with the same effect.
+Applying a message twice has the same effect as once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,15 @@ _PROBE: Final = "a text that every model can embed"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A batch that is decoded and embedded; `vectors` are displaced, by sequence, `plain` are not, by text."""
+    """A decoded and embedded batch.
+
+    Attributes:
+        messages: the batch, in the order of the log.
+        operations: what the messages that were not refused ask for.
+        vectors: displaced vector of each event, by sequence.
+        refusals: why messages were refused, by sequence.
+        plain: vector of each text before displacement.
+    """
 
     messages: Sequence[LogMessage]
     operations: Sequence[Operation]
@@ -72,7 +80,7 @@ class Applier:
         self._max_collections = max_collections
         self._isolation = PoisonIsolation(store, workers)
         self.reused = 0
-        """Texts that needed no embedding."""
+        """Texts whose vector was known already."""
         self._vectors = vectors
         self._deleted_text = deleted_text
         self._deletion_results = deletion_results
@@ -88,17 +96,17 @@ class Applier:
         )
         self._uncommitted = UncommittedVectors(vectors, workers)
         self.alive: Callable[[], None] = lambda: None
-        """Called now and then in the midst of what may take minutes."""
+        """Called regularly within steps that may take minutes."""
 
     async def apply(self, messages: Sequence[LogMessage]) -> dict[int, Refusal]:
-        """Prepare and commit `messages`; what is refused, by sequence."""
+        """Prepare and commit `messages`; the refusals, by sequence."""
         return await self.commit(await self.prepare(messages))
 
     async def prepare(self, messages: Sequence[LogMessage]) -> Prepared:
-        """Decode and embed; touches nothing, so that the next batch is prepared while this one is committed.
+        """Decode and embed; changes nothing, so that one batch is prepared while the one before is committed.
 
         Raises:
-            ModelUnavailable: the model embeds nothing any more.
+            ModelUnavailable: the model fails on every text.
         """
         refusals: dict[int, Refusal] = {}
         operations: list[Operation] = []
@@ -121,28 +129,28 @@ class Applier:
     def _decode(self, message: LogMessage) -> Operation | Refusal:
         known = self._dead_letters.refusals().get(message.seq)
         if known is not None:
-            # By an index that is gone. What is a dead letter stays one until it is replayed or dropped, also where this
-            # one would take it: it must not be in both. And what ended the process would end it again.
+            # Refused earlier, perhaps by an index that is lost. A dead letter stays one until it is replayed or dropped,
+            # even if this index could take it: a message must not be in both. It may also crash the process again.
             return known
         try:
             return decode(message)
-        except Exception as error:  # noqa: BLE001 -- whatever it is, it is about this message alone
+        except Exception as error:  # noqa: BLE001 -- any failure concerns this message alone
             return Refusal(DeadReason.UNPROCESSABLE, f"the indexer cannot read this message: {type(error).__name__}")
 
     async def probe(self) -> None:
-        """Make sure that the model and the store work, before anybody is blamed for what they do.
+        """Check that the model and the store work, before a message is blamed for a failure.
 
         Raises:
-            Fault: one of them does not.
+            Fault: one of them does not work.
         """
         await self._probe_model(None)
         await self._isolation.probe()
 
     async def commit(self, prepared: Prepared) -> dict[int, Refusal]:
-        """Store what was prepared, in the order of the log; what is refused, by sequence, safely dead-lettered.
+        """Store a prepared batch in the order of the log; the refusals, by sequence, each stored as a dead letter.
 
         Raises:
-            Fault: the store or the bus failed; nothing is lost, and everything may be applied again.
+            Fault: the store or the bus failed; the batch may be committed again.
         """
         refusals = dict(prepared.refusals)
         by_seq = {message.seq: message for message in prepared.messages}
@@ -153,7 +161,7 @@ class Applier:
             await self._store_all(operations, prepared)
         except BusUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 -- whatever the store raises, only some messages may be to blame
+        except Exception as error:  # noqa: BLE001 -- any error of the store; perhaps only some messages cause it
             log.warning("batch_not_stored", messages=len(operations), error=type(error).__name__)
             misfits = await self._isolation.each(operations, lambda one: self._store_all([one], prepared))
             await self._dead_letter(by_seq, misfits)
@@ -173,7 +181,7 @@ class Applier:
             log.warning("dead_letter", seq=seq, reason=str(refusal.reason))
 
     async def _refuse_beyond_the_cap(self, operations: Sequence[Operation], refusals: dict[int, Refusal]) -> None:
-        """Refuse what would begin a collection too many: an event, or an outcome that comes before any event."""
+        """Refuse events, and outcomes without an event, that would begin a collection beyond the cap."""
         puts = [one for one in operations if not isinstance(one, Delete) and one.seq not in refusals]
         wanted = {one.collection for one in puts}
         if not {one for one in wanted if not await self._workers.read(self._store.exists, one)}:
@@ -200,7 +208,7 @@ class Applier:
             return known
         try:
             return known | await self._embedding.of_events(texts, alive=self._sign, keep=self._uncommitted.keep)
-        except Exception as error:  # noqa: BLE001 -- whatever the runtime raises, only some texts may be to blame
+        except Exception as error:  # noqa: BLE001 -- any error of the runtime; perhaps only some texts cause it
             log.warning("embedding_failed", texts=len(texts), error=type(error).__name__)
             return known | await self._embed_one_by_one(texts)
 
@@ -208,7 +216,7 @@ class Applier:
         self.alive()
 
     async def _recall(self, events: Sequence[PutEvent]) -> dict[str, Vector]:
-        """Vectors that were computed before and are no longer in memory."""
+        """Vectors in the vector file, of texts that are not in the cache."""
         found: dict[str, Vector] = {}
         unknown = [one.event for one in events if one.event.text not in self._embedding.cache]
         for collection in dict.fromkeys(event.collection for event in unknown):
@@ -226,14 +234,14 @@ class Applier:
         return plain
 
     async def _probe_model(self, cause: Exception | None) -> None:
-        # A model that cannot embed anything is at fault itself: no text may be blamed for it.
+        # If the model fails on every text, the model is at fault, not a text.
         try:
             await self._embedding.anew(_PROBE)
         except Exception as error:  # noqa: BLE001 -- as above
             raise ModelUnavailable(f"the model embeds nothing any more: {type(error).__name__}") from cause
 
     async def _store_all(self, operations: Sequence[Operation], prepared: Prepared) -> None:
-        # Deletions divide the batch: what came before one is stored before it is applied.
+        # A deletion divides the batch: messages before it are stored before it is applied.
         for is_deletion, run in groupby(operations, key=lambda one: isinstance(one, Delete)):
             part = list(run)
             if is_deletion:
@@ -265,7 +273,7 @@ class Applier:
             return writes, before | passed_over
 
         writes, superseded = await self._workers.write(read_fold_write)
-        # When their event is deleted, nobody will know any more that it once had these texts.
+        # A later deletion of the event knows only its last text, so superseded texts are forgotten now.
         self._embedding.cache.forget(superseded)
         for one in operations:
             kind = "event" if isinstance(one, PutEvent) else "outcome"
@@ -277,7 +285,7 @@ class Applier:
         self._metrics.events_removed.labels("deleted").inc(removed if isinstance(removed, int) else len(removed or ()))
 
     async def take_out(self, collection: str, ids: Sequence[str]) -> None:
-        """Remove what the index has of these ids, unread, because it is not what the log says."""
+        """Remove these ids from the index without reading them, since they contradict the log."""
 
         def remove() -> None:
             self._deleted_text.note()
@@ -286,5 +294,5 @@ class Applier:
         await self._workers.write(remove)
 
     def removed_by(self, seq: int) -> list[str] | int | None:
-        """Which events the deletion with this sequence removed (their ids, or how many), once it is applied."""
+        """What the deletion with this sequence removed: ids, or a number; None if it is not applied yet."""
         return self._deletion_results.of(seq)

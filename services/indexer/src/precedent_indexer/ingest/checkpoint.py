@@ -1,4 +1,4 @@
-"""The watermark and the durable consumer, looked after on behalf of the write corridor."""
+"""Saves the watermark with the index, and keeps the index's claim on the durable consumer."""
 
 from precedent_indexer.domain.index_state import Identity
 from precedent_indexer.domain.messages import ConsumerState, LogState
@@ -13,13 +13,13 @@ from precedent_indexer.runtime.threads import Workers
 
 
 class Checkpoint:
-    """The books of one generation."""
+    """The checkpoint of one generation."""
 
     def __init__(
         self, consumer: Consumer, index: Generation, progress: Progress, workers: Workers, source: Log
     ) -> None:
         self.journal = CrashJournal(index.path / CRASH_JOURNAL)
-        """The note of what is being worked on."""
+        """Which messages are in flight."""
         self._consumer = consumer
         self._index = index
         self._progress = progress
@@ -28,10 +28,10 @@ class Checkpoint:
         self._identity = index.identity
 
     async def save_watermark(self, seq: int) -> None:
-        """Keep with the index that everything up to `seq` is applied.
+        """Save with the index that every message up to `seq` is applied.
 
         Raises:
-            StartRefused: the log is not the one any more that was read.
+            StartRefused: the log is not the one that was read; a new start rebuilds the index.
         """
         self._identity = await self._reached(seq)
         await self._workers.write(self._index.store.set_identity, self._identity)
@@ -41,31 +41,31 @@ class Checkpoint:
             reason = await rewritten(self._identity, self._source)
             identity = await marked(self._identity, self._source, seq)
         except Fault:
-            # The old mark stays, and tells as much.
+            # The log cannot be read now: the old mark stays valid.
             return with_watermark(self._identity, seq)
         if reason is not None:
             raise StartRefused(f"the index no longer fits the log: {reason}; started again, it is rebuilt from the log")
         return identity
 
     def check_log(self, log_state: LogState) -> None:
-        """Make sure that the log is still the one that this index is a view of.
+        """Check that the log is still the one that this index is a view of.
 
         Raises:
-            StartRefused: it is not.
+            StartRefused: the log was recreated, or is shorter than what was read; a new start begins a new index.
         """
         reason = misfit(with_watermark(self._index.identity, self._progress.indexed_seq), log_state)
         if reason is not None:
             raise StartRefused(f"the index no longer fits the log: {reason}; started again, it is rebuilt from the log")
 
     async def recreate_consumer(self, after_seq: int) -> None:
-        """Make the durable consumer again, so that it delivers what comes after `after_seq`."""
+        """Create the durable consumer again; it delivers the messages after `after_seq`."""
         await self._consumer.create(index_uuid=self._index.identity.uuid, after_seq=after_seq)
 
     async def check_owner(self, consumer: ConsumerState) -> None:
-        """Make sure that the consumer still feeds this index in this process.
+        """Check that the consumer still feeds this index in this process.
 
         Raises:
-            StartRefused: it was taken over by another.
+            StartRefused: another process or another index has claimed it.
         """
         mine = self._index.identity.uuid
         if consumer.index_uuid == mine and consumer.instance not in {None, self._consumer.instance}:

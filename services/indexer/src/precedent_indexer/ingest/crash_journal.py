@@ -1,10 +1,11 @@
-"""Which messages are in hand, written down where it survives the process: what ends it again and again is found out.
+"""The messages in flight, in a file that survives a crash: it identifies a message that crashes the process.
 
-Before a batch is touched, its sequences are written down. After an end that was not clean all of these are suspected:
-they are handled one at a time from then on, each named alone before it is touched. A message that was named alone at
-two such ends is guilty, and is not touched again.
+Before a batch is processed, its sequences are recorded. After a crash all of them are suspected: they are processed
+one at a time, each recorded alone first. A message that was recorded alone at two crashes is guilty, and is not
+processed again.
 
-The page cache is enough: it survives the process, and the end of the whole machine is no message's fault.
+The file is not synced: the page cache survives a crash of the process, and no message is blamed for a crash of the
+machine.
 """
 
 import contextlib
@@ -24,13 +25,13 @@ _GUILTY: Final = 2
 
 @dataclass(slots=True)
 class _Note:
-    """What is written down; ranges are (first, last), (0, 0) where there is none.
+    """Content of the file; ranges are (first, last) sequences, (0, 0) if empty.
 
     Attributes:
-        taken: what is being worked on.
-        alone: the suspected message that is being worked on by itself; 0 for none.
-        suspected: what was in hand at an end that was not clean.
-        blames: at how many such ends a message was named alone.
+        taken: messages in flight.
+        alone: the suspected message that is in flight alone; 0 for none.
+        suspected: messages that were in flight at a crash.
+        blames: number of crashes at which a message was alone in flight, by sequence.
     """
 
     taken: tuple[int, int] = (0, 0)
@@ -40,43 +41,43 @@ class _Note:
 
 
 class CrashJournal:
-    """The note of one generation of the index."""
+    """The journal of one generation."""
 
     def __init__(self, path: Path) -> None:
-        """Read what the last process left, and draw the conclusions."""
+        """Read what the last process left: messages in flight become suspected."""
         self._path = path
         self._note = _read(self._recall())
         self._accuse()
 
     def suspect(self, seq: int) -> int:
-        """`seq` where this message must be handled by itself, otherwise 0."""
+        """`seq` if this message must be processed alone, otherwise 0: a key that groups a batch."""
         first, last = self._note.suspected
         return seq if first <= seq <= last else 0
 
     def is_guilty(self, seq: int) -> bool:
-        """Whether this message must not be touched again."""
+        """Whether this message must not be processed again."""
         return self._note.blames.get(seq, 0) >= _GUILTY
 
     def take(self, first: int, last: int) -> None:
-        """What lies from `first` to `last` is about to be touched, or is being worked on already.
+        """Record that the messages from `first` to `last` are in flight.
 
         Raises:
-            StoreUnavailable: it cannot be written down.
+            StoreUnavailable: the file cannot be written.
         """
         self._note.taken, self._note.alone = (first, last), 0
         self._keep()
 
     def take_alone(self, seq: int) -> None:
-        """This suspected message is about to be touched, and nothing else is in hand.
+        """Record that this suspected message is in flight, and no other.
 
         Raises:
-            StoreUnavailable: it cannot be written down.
+            StoreUnavailable: the file cannot be written.
         """
         self._note.taken, self._note.alone = (0, 0), seq
         self._keep()
 
     def done(self, seq: int) -> None:
-        """Everything up to `seq` is in the index, or safely refused."""
+        """Record that every message up to `seq` is in the index, or stored as a dead letter."""
         note = self._note
         left = _Note(
             taken=note.taken if note.taken[1] > seq else (0, 0),
@@ -89,13 +90,13 @@ class CrashJournal:
             self._let_go()
 
     def clear(self) -> None:
-        """Nothing is in hand; what is suspected stays so."""
+        """Record that no message is in flight; suspected messages stay suspected."""
         if self._note.taken != (0, 0) or self._note.alone:
             self._note.taken, self._note.alone = (0, 0), 0
             self._let_go()
 
     def _accuse(self) -> None:
-        # Not written down yet: read once more, the same note leads to the same conclusions.
+        # Not written yet: the next start would read the same file and conclude the same.
         note = self._note
         if note.alone:
             note.blames[note.alone] = note.blames.get(note.alone, 0) + 1
@@ -107,7 +108,7 @@ class CrashJournal:
         note.taken, note.alone = (0, 0), 0
 
     def _let_go(self) -> None:
-        # A note that names too much only makes its messages suspected for nothing: no reason to stop.
+        # A journal that names too many messages only makes some suspected without need: no reason to stop.
         with contextlib.suppress(StoreUnavailable):
             self._keep()
 
@@ -133,7 +134,7 @@ class CrashJournal:
 
 
 def _read(text: str) -> _Note:
-    """The note in `text`; an empty one where it is none, since nobody can be blamed by it."""
+    """Parses the file; an empty note if it is malformed, since it blames no message then."""
     try:
         found = json.loads(text)
         blames = {int(seq): int(times) for seq, times in found["blames"].items()}

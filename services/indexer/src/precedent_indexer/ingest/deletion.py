@@ -1,4 +1,4 @@
-"""Deletions: out of the log first, then out of everything that the index remembers."""
+"""Applies deletions: to the log first, then to the index and everything beside it."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -15,11 +15,11 @@ from precedent_indexer.runtime.threads import Workers
 from precedent_schemas.subjects import event_subject, outcome_subject
 
 _ERASE_PART: Final = 512
-"""Messages that are erased between two signs of life: some seconds, since each takes the server milliseconds."""
+"""Messages erased between two signs of life: a few seconds, at milliseconds for each."""
 
 
 class Deleter:
-    """Applies deletions to one index, and to the log."""
+    """Applies deletions to the log and to one index."""
 
     def __init__(
         self,
@@ -43,13 +43,13 @@ class Deleter:
         self._deletion_results = deletion_results
 
     async def delete(self, deletion: Delete, alive: Callable[[], None]) -> None:
-        """Apply a deletion; done again, it removes what is left. `alive` is called between its parts.
+        """Apply a deletion; applied again, it removes what is left. `alive` is called between its parts.
 
         Raises:
-            Fault: the store or the log failed; it may be done again.
+            Fault: the store or the log failed; the deletion may be applied again.
         """
         if deletion.ids is None:
-            # The log first: were the rows removed first and the process killed, nobody would know what to erase.
+            # The log first: if the process were killed after the rows were removed, it would not know what to erase.
             await self._source.purge(
                 [event_subject(deletion.collection, ">"), outcome_subject(deletion.collection)], deletion.seq
             )
@@ -66,7 +66,7 @@ class Deleter:
         outcomes = await self._workers.write(self._store.outcomes, deletion.collection, ids)
         held = {seq for row in rows.values() for seq in row.seqs}
         held |= {seq for record in outcomes.values() for seq in record.seqs}
-        # What was refused holds the bytes of an event as well, in the log and beside it.
+        # A refused message has the bytes of an event too, in the log and in its dead letter.
         await self._dead_letters.refresh()
         refused = [seq for seq in self._dead_letters.about(deletion.collection, ids) if seq < deletion.seq]
         to_erase = sorted(seq for seq in {*held, *refused} if seq < deletion.seq)
@@ -75,17 +75,17 @@ class Deleter:
             alive()
         for seq in refused:
             await self._dead_letters.remove(seq)
-        # What is newer than the deletion stays: the log may be applied anew from before it.
+        # Later revisions stay: the deletion may be applied again after them.
         events = [one for one, row in rows.items() if row.seq < deletion.seq]
         decided = [one for one, record in outcomes.items() if record.seq < deletion.seq]
         orphaned: dict[str, OutcomeRecord | None] = {one: None for one in decided if one in rows and one not in events}
-        # Noted before: where the removal breaks off, the next attempt finds less to remove, but no less is gone.
+        # Recorded before the removal: if it is interrupted, the next attempt finds less, and adds to the record.
         before = self._deletion_results.of(deletion.seq)
         gone = {*events, *(before if isinstance(before, list) else ())}
         self._deletion_results.note(deletion.seq, [one for one in ids if one in gone])
         texts = [rows[one].event.text for one in events]
         self._embedding.cache.forget(texts)
-        # Before they are removed: afterwards nobody knows any more which texts they had.
+        # Before the rows are removed, since they say which texts to forget.
         if events or decided:
             await self._workers.write(self._forget, deletion.collection, texts)
         await self._workers.write(self._store.remove, deletion.collection, events, decided)

@@ -1,13 +1,14 @@
-"""One run of the write corridor, from the watermark on: take, prepare, commit, settle.
+"""One run of the ingest, from the watermark on: take, prepare, commit, settle.
 
-The durable consumer says that there is something new and keeps the books; the order of the log rules. What it
-delivers again is acknowledged and skipped; what it does not deliver (because an earlier life of this process, or
-an index that is gone, was given it) is read from the log directly. So the watermark is always a prefix of the log.
+The durable consumer announces new messages and tracks which are settled; messages are applied in the order of the
+log. Redelivered messages that are applied already are acknowledged and skipped. Messages that the consumer does not
+deliver, since it has delivered them to an earlier process, are read from the log directly. So the watermark is always
+a prefix of the log.
 
-Two tasks share the work: one takes messages in order and prepares them (decoding, embedding), the other commits what
-is prepared (storing, settling). A short queue between them is all that runs ahead, and what is in it is embedded
-already or next: the model goes from batch to batch without waiting for what Chroma does in between. What was in hand
-when the process ended without a word is handled one message at a time, with nothing beside it.
+Two tasks share the work: one takes messages in order and prepares them (decoding, embedding), the other commits the
+prepared batches (storing, settling). A short queue between them bounds how far the first runs ahead, and lets the
+model go from batch to batch without waiting for Chroma. Messages that were in flight at a crash are processed one at
+a time, with nothing else in flight.
 """
 
 import asyncio
@@ -36,20 +37,20 @@ from precedent_indexer.runtime.tasks import cancel_all, run_together
 log = structlog.get_logger(__name__)
 
 _IDLE_S: Final = 1.0
-"""Seconds of silence after which the tail of the log is looked at: a deleted tail is never delivered."""
+"""Seconds of silence after which the end of the log is checked: deleted messages are never delivered."""
 _SAVE_EVERY_S: Final = 1.0
-"""Seconds between two saves of the watermark; what lies between is applied again after a crash, harmlessly."""
+"""Seconds between two saves of the watermark; messages since the last save are applied again after a crash."""
 _AHEAD: Final = 2
-"""Batches that may wait to be committed: enough to keep the model busy, little to lose or to wait for."""
+"""Batches that may wait to be committed: enough to keep the model busy, few to lose in a crash or to wait for."""
 _BATCH_BYTES: Final = 128 * 1024
-"""Payload after which a batch is full although it could hold more messages: long texts take long to embed."""
+"""Payload that fills a batch before its number of messages does: long texts take long to embed."""
 _CHECK_OWNER_EVERY_S: Final = 5.0
 _REPORT_EVERY_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineContext:
-    """What a run works with; it outlives the run."""
+    """What a run works with; the supervisor keeps it from run to run."""
 
     feed: Deliveries
     source: Log
@@ -61,12 +62,12 @@ class PipelineContext:
     batch_size: int
     metrics: Metrics
     saves_each: bool
-    """The watermark is saved with every batch, since other processes go by it."""
+    """Whether the watermark is saved with every batch, since other replicas read it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What is committed next: a batch (None: nothing but gone messages), then everything up to `upto` is applied."""
+    """The next commit: a batch, or None if every message up to `upto` is gone from the log."""
 
     prepared: asyncio.Future[Prepared] | None
     upto: int
@@ -74,7 +75,7 @@ class _Step:
 
 
 class Pipeline:
-    """One run: it ends with the first fault, or in good order once `draining` is set."""
+    """One run: it ends with the first fault, or normally once `draining` is set."""
 
     def __init__(self, context: PipelineContext, draining: asyncio.Event) -> None:
         self._with = context
@@ -92,19 +93,19 @@ class Pipeline:
         """Follow the log.
 
         Args:
-            to_the_end: read up to the end of the log first, past a consumer that delivers nothing.
+            to_the_end: first read up to the end of the log directly, since the consumer seems to deliver nothing.
 
         Raises:
             Fault: the store, the model or the bus failed.
-            ConsumerGone: it was deleted.
-            StartRefused: another indexer took the consumer over, or the log is another one.
+            ConsumerGone: the durable consumer was deleted.
+            StartRefused: another indexer has claimed the consumer, or the log is another one.
         """
         try:
             await self._with.pending_acks.settle()
             await run_together(self._take_all(to_the_end=to_the_end), self._commit_all())
             await self._save(force=True)
         except (Fault, ConsumerGone, StartRefused, asyncio.CancelledError):
-            # None of these is the doing of what is in hand.
+            # None of these is caused by the messages in flight.
             self._journal.clear()
             raise
         finally:
@@ -126,7 +127,7 @@ class Pipeline:
         await self._steps.put(None)
 
     async def _catch_up(self, *, to_the_end: bool) -> None:
-        """Read from the log what was once delivered and is not in the index."""
+        """Read from the log the messages that were delivered to an earlier process and are not in the index."""
         last = (await self._with.feed.state()).delivered_seq
         end = (await self._with.source.state()).last_seq
         if self._taken == 0:
@@ -139,7 +140,7 @@ class Pipeline:
         await self._read_through(last)
 
     async def _read_through(self, last: int) -> bool:
-        """Take what the log still has up to `last`; False when told to take no more on the way."""
+        """Take the messages that the log still has up to `last`; False if the run is draining before the end."""
         batch: list[LogMessage] = []
         reported = time.monotonic()
         async for message in self._with.source.read(self._taken + 1, last):
@@ -157,10 +158,10 @@ class Pipeline:
         return True
 
     async def _take(self, batch: Sequence[Delivery]) -> None:
-        """Prepare the new messages of `batch` in order, whatever order they came in; settle those done already."""
+        """Prepare the new messages of `batch` in the order of the log; settle those that are applied already."""
         self._with.pending_acks.add(batch)
         await self._with.pending_acks.settle()
-        # What is at or below is on its way already, and settled when it is committed.
+        # Messages up to `_taken` are in flight already, and settled when they are committed.
         await self._take_in_order({one.message.seq: one.message for one in batch if one.message.seq > self._taken})
 
     async def _take_in_order(self, fresh: Mapping[int, LogMessage]) -> None:
@@ -168,7 +169,7 @@ class Pipeline:
         expected = self._taken + 1
         for seq in sorted(fresh):
             if seq != expected:
-                # Between lies what is gone from the log, or what was delivered elsewhere: the log knows.
+                # Messages in between are gone from the log, or were delivered to an earlier process: the log is read.
                 await self._prepare(run)
                 run = []
                 if not await self._read_through(seq - 1):
@@ -200,7 +201,7 @@ class Pipeline:
         await self._steps.put(_Step(preparing, self._taken, spans))
 
     async def _handle_alone(self, message: LogMessage) -> None:
-        """Nothing runs beside a message that may have ended the process: if it ends again, it is known why."""
+        """Process a suspected message with nothing else in flight, so that a second crash identifies it."""
         await self._steps.join()
         spans = tracing.Batch([message])
         prepared: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
@@ -216,21 +217,21 @@ class Pipeline:
         return prepared
 
     async def _pass_over(self, seq: int) -> None:
-        """Up to `seq`, what was not taken is gone from the log."""
+        """Note that the messages up to `seq` that were not taken are gone from the log."""
         if seq > self._taken:
             self._taken = seq
             await self._steps.put(_Step(None, seq))
 
     async def _idle(self) -> None:
-        """Nothing came: cover a tail of the log that is gone, and save the watermark."""
+        """No delivery came: pass over deleted messages at the end of the log, and save the watermark."""
         log_state = await self._with.source.state()
         self._with.checkpoint.check_log(log_state)
         consumer = await self._with.feed.state()
         if consumer.delivered_seq > self._taken:
-            # Delivered, but never arrived here: a response lost on the way would come again after ack_wait only.
+            # Delivered, but lost on the way: the server would redeliver it only after ack_wait.
             await self._read_through(consumer.delivered_seq)
         elif consumer.pending == 0 and log_state.last_seq > self._taken:
-            # Nothing more will be delivered, so all of it should be gone. The log knows.
+            # The consumer has nothing more to deliver, so the rest should be gone: the log is read to make sure.
             await self._read_through(log_state.last_seq)
         await self._check_owner(consumer)
         await self._save(force=True)
@@ -262,7 +263,7 @@ class Pipeline:
             step.spans.end(refusals)
             self._note(messages, refusals)
         if any(applier.removed_by(one.seq) is not None for one in messages):
-            # Whoever asked for a deletion is answered once the watermark passes it: it must not fall back again.
+            # The caller of a deletion gets its reply once the watermark passes it: the watermark must be saved first.
             await checkpoint.save_watermark(step.upto)
             self._saved_seq, self._saved_at = step.upto, time.monotonic()
         progress.advance(step.upto)

@@ -1,7 +1,7 @@
-"""A batch cannot be stored: is one of its messages to blame, or the store itself?
+"""Finds the poison message in a batch that cannot be stored.
 
-Each message is stored by itself. One that fails while the store takes everything else is refused; where the store
-fails as well, it is a fault of the store, and nobody is refused for it.
+Each message is stored alone. A message that fails repeatedly while the store works is refused. If the store itself
+fails, that is a fault, and no message is refused.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ log = structlog.get_logger(__name__)
 
 _TRIES: Final = 3
 _BETWEEN_TRIES_S: Final = 0.2
-"""Seconds between two tries of one message: a hitch of the store must not cost an event."""
+"""Seconds between two tries of one message: a short failure of the store must not cost an event."""
 
 
 class PoisonIsolation:
-    """Stores operations one by one, and finds out who is to blame where one fails."""
+    """Stores operations one by one, and decides whether a message or the store is at fault."""
 
     def __init__(self, store: VectorStore, workers: Workers) -> None:
         self._store = store
@@ -35,10 +35,10 @@ class PoisonIsolation:
     async def each(
         self, operations: Sequence[Operation], store_one: Callable[[Operation], Awaitable[None]]
     ) -> dict[int, Refusal]:
-        """Do `store_one` with each of `operations`, in their order; what cannot be stored, by sequence.
+        """Call `store_one` with each of `operations`, in their order; refusals of those that fail, by sequence.
 
         Raises:
-            StoreUnavailable: the store fails whatever it is given.
+            StoreUnavailable: the store fails, whatever the message.
             BusUnavailable: the log cannot be written.
         """
         refusals: dict[int, Refusal] = {}
@@ -51,14 +51,14 @@ class PoisonIsolation:
         return refusals
 
     async def _try(self, one: Operation, store_one: Callable[[Operation], Awaitable[None]]) -> str | None:
-        """The kind of the failure that stays, however often it is tried."""
+        """Name of the error that remains after every try; None if the operation was stored."""
         failure = None
         for _ in range(_TRIES):
             try:
                 await store_one(one)
             except BusUnavailable:
                 raise
-            except Exception as error:  # noqa: BLE001 -- whatever the store raises over one message
+            except Exception as error:  # noqa: BLE001 -- any error of the store over one message
                 failure = type(error.__cause__ or error).__name__
                 log.warning("message_not_stored", seq=one.seq, error=failure)
                 await self.probe(one.collection)
@@ -68,10 +68,10 @@ class PoisonIsolation:
         return failure
 
     async def probe(self, collection: str | None = None) -> None:
-        """Make sure that the store works, and this collection in it: read and write what changes nothing.
+        """Check that the store and this collection work, by a write that changes nothing.
 
         Raises:
-            StoreUnavailable: it does not.
+            StoreUnavailable: they do not work.
         """
         try:
             await self._workers.write(_rewrite, self._store, collection)
@@ -88,7 +88,7 @@ def _rewrite(store: VectorStore, collection: str | None) -> None:
     store.set_identity(identity)
     if collection is None or not store.exists(collection):
         return
-    # A collection can be broken while others work: only a write to itself shows it.
+    # One collection can be broken while others work: only a write to that collection shows it.
     ids, _ = store.vectors(collection, None, 1)
     rows = store.rows(collection, ids)
     store.write(collection, Writes(joined={event_id: row.outcome for event_id, row in rows.items()}))

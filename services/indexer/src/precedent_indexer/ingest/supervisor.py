@@ -1,7 +1,7 @@
-"""The write corridor's life: run after run until told to stop, whatever fails in between.
+"""Runs the pipeline again after every fault, until told to stop.
 
-What the indexer depends on may fail: that is waited out, said to whoever asks, and nothing is refused for it. A run
-that falls silent although messages wait is begun anew once; where that does not help, the process ends.
+A fault of a dependency is retried with backoff and reported in `stats`; no message is refused for it. A pipeline that
+makes no progress although messages wait is restarted once; if that does not help, the process ends.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ log = structlog.get_logger(__name__)
 _FIRST_BACKOFF_S: Final = 0.2
 _LAST_BACKOFF_S: Final = 10.0
 _TOUCH_EVERY_S: Final = ACK_WAIT_S / 3
-"""Seconds between two words to the server that what is in hand is still being worked on."""
+"""Seconds between two restarts of ack_wait for the messages in flight."""
 _WATCH_EVERY_S: Final = 5.0
 _SILENCE_S: Final = 120.0
-"""Seconds without progress, although messages wait, after which a run is given up.
+"""Seconds without progress, although messages wait, after which a run has stalled.
 
 Progress is each slice that is embedded, each part of a batch that is stored or refused, and each part of an erasure:
 the longest of these takes seconds on a whole core.
@@ -39,7 +39,7 @@ the longest of these takes seconds on a whole core.
 
 
 class Ingest:
-    """Runs until told to stop."""
+    """The ingest: runs until told to stop."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Ingest:
         )
         self._stopping = asyncio.Event()
         self._draining = asyncio.Event()
-        """Set while nothing more is to be taken: held, or stopping."""
+        """Set while no message is taken: paused, or stopping."""
         self._free = asyncio.Event()
         self._free.set()
         self._quiet = asyncio.Event()
@@ -77,21 +77,21 @@ class Ingest:
 
     @property
     def pending_acks(self) -> int:
-        """Messages that were taken and are not settled."""
+        """Number of deliveries that are not settled."""
         return len(self._context.pending_acks)
 
     def stop(self) -> None:
-        """Finish what is in hand, settle it, and return from `run`."""
+        """Finish and settle the messages in flight, and return from `run`."""
         self._stopping.set()
         self._draining.set()
         self._free.set()
 
     @contextlib.asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
-        """Nothing is taken, committed or saved within; what was taken before is committed and settled first.
+        """Pause: inside, no message is taken, committed or saved; messages in flight are committed and settled first.
 
-        The watermark does not move within, and the corridor begins again from it afterwards. One holder at a time.
-        Where the corridor does not run (not yet, or no longer), it is held as it is.
+        The watermark does not move inside, and the pipeline continues from it afterwards. One holder at a time.
+        If the pipeline does not run (not yet, or no longer), there is nothing to wait for.
         """
         async with self._holding:
             self._free.clear()
@@ -105,21 +105,21 @@ class Ingest:
                     self._draining.clear()
 
     def use(self, applier: Applier, checkpoint: Checkpoint) -> None:
-        """Go on with another index, from the watermark that `progress` has when the hold ends; only while held.
+        """Continue with another index, from the watermark in `progress` when the pause ends; only while paused.
 
         Raises:
-            RuntimeError: the corridor is not held: two indexes would be mixed.
+            RuntimeError: the ingest is not paused: two indexes would be mixed.
         """
         if not (self._holding.locked() and self._quiet.is_set()):
             raise RuntimeError("another index is only taken into use while the corridor is held")
         self._context = replace(self._context, applier=applier, checkpoint=checkpoint)
 
     async def run(self) -> None:
-        """Follow the log until `stop`; faults of the store, the model or the bus are waited out.
+        """Follow the log until `stop`; faults of the store, the model or the bus are retried.
 
         Raises:
-            StartRefused: another indexer took the consumer over, or the log is another one.
-            Stalled: it does not advance any more.
+            StartRefused: another indexer has claimed the consumer, or the log is another one.
+            Stalled: the index does not advance, and a restart of the pipeline did not help.
         """
         touching = asyncio.create_task(self._touch_in_progress())
         try:
@@ -130,7 +130,7 @@ class Ingest:
         with contextlib.suppress(Fault):
             await self._context.pending_acks.give_back()
         if not self._holding.locked():
-            # Once more, where the last run broke off: what is not saved is only applied again.
+            # Again, in case the last run failed; messages that are not saved are only applied again.
             with contextlib.suppress(Fault):
                 await self._context.checkpoint.save_watermark(self._context.progress.indexed_seq)
 
@@ -169,7 +169,7 @@ class Ingest:
             backoff = _FIRST_BACKOFF_S if advanced else min(backoff * 2, _LAST_BACKOFF_S)
 
     async def _watched(self, pipeline: Pipeline) -> None:
-        """Let the flow run for as long as it gives signs of life."""
+        """Run the pipeline until it ends or stalls."""
         self.liveness.begin()
         running = asyncio.create_task(pipeline.run(to_the_end=self.liveness.stalls > 0))
         try:
@@ -199,7 +199,7 @@ class Ingest:
     async def _try_to_recreate(self) -> None:
         context = self._context
         try:
-            # A log that was made anew begins at 1: a consumer behind our watermark would never be given anything.
+            # A recreated log begins at 1: a consumer that starts after our watermark would deliver nothing.
             context.checkpoint.check_log(await context.source.state())
             await context.checkpoint.recreate_consumer(context.progress.indexed_seq)
             context.pending_acks.forget()
