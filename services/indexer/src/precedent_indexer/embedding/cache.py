@@ -11,14 +11,14 @@ from precedent_indexer.observability.metrics import Metrics
 
 @dataclass(slots=True)
 class CacheStats:
-    """How often a text was known already."""
+    """Lookups that found a vector, and that did not."""
 
     hits: int = 0
     misses: int = 0
 
 
 class VectorCache:
-    """The vectors of the texts used last, by a digest of the text and the model's fingerprint."""
+    """Least-recently-used cache of vectors, keyed by a digest of the text and the model's fingerprint."""
 
     def __init__(self, entries: int, fingerprint: str, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -34,7 +34,7 @@ class VectorCache:
         return self._key(text) in self._vectors
 
     def get(self, text: str) -> Vector | None:
-        """The vector of `text`, if it is known."""
+        """The vector of `text`; None if it is not cached."""
         key = self._key(text)
         vector = self._vectors.get(key)
         if vector is None:
@@ -47,18 +47,18 @@ class VectorCache:
         return vector
 
     def put(self, text: str, vector: Vector) -> None:
-        """Remember a vector; the one used longest ago is forgotten where there are too many."""
+        """Add a vector; if the cache is full, the one used longest ago is dropped."""
         self._vectors[self._key(text)] = vector
         while len(self._vectors) > self._entries:
             self._vectors.popitem(last=False)
 
     def forget(self, texts: Iterable[str]) -> None:
-        """No vector of these texts stays: they were deleted."""
+        """Drop the vectors of these texts, which were deleted."""
         for text in texts:
             self._vectors.pop(self._key(text), None)
 
     def clear(self) -> None:
-        """No vector stays."""
+        """Drop every vector."""
         self._vectors.clear()
 
     def _key(self, text: str) -> bytes:

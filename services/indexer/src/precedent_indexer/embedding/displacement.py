@@ -1,4 +1,4 @@
-"""The displacement that keeps equal texts apart.
+"""Moves equal vectors apart.
 
 A nearest-neighbour graph that holds many equal vectors links them to each other and loses its way to everything
 else. Each stored vector is therefore moved by a tiny deterministic step that depends on the event's id alone:

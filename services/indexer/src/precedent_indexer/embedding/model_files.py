@@ -1,7 +1,7 @@
-"""What the embedding model is: its description, and the built files that make it up on disk.
+"""The files of the embedding model: their manifest and checksums.
 
-Both sides of the model use this page: the builder writes the files, the embedder refuses any that are not
-exactly those. Nothing here needs a model library.
+The builder writes the files; the embedder refuses files that differ from the manifest. Neither needs a model library
+for that.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ DIMENSIONS = 384
 MAX_TOKENS = 256
 """Word pieces in one window, [CLS] and [SEP] included: the length that the model was trained for."""
 POOLING_SCHEME = "adjacent-windows-1"
-"""Name it anew whenever the same text would get another vector: every index is then rebuilt, unasked."""
+"""Rename it with every change that gives a text another vector: every index is then rebuilt automatically."""
 
 WEIGHTS = "model.safetensors"
 GRAPH = "model.onnx"

@@ -1,8 +1,8 @@
-"""Texts to vectors for both corridors: each distinct text once, and questions before events.
+"""Schedules embeddings: each distinct text once, and questions before events.
 
-Events are embedded in slices, small ones while somebody asks; between two slices the corridor waits while questions
-are being embedded, so that a question shares the processor with one slice at most. Questions have a session of their
-own, and those that come while one is computed are computed together next.
+Events are embedded in slices, which are small while questions arrive. Between two slices the ingest waits while
+questions are being embedded, so that a question shares the processor with at most one slice. Questions have a session
+of their own; those that arrive while one batch is computed form the next batch.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ from precedent_indexer.runtime.threads import Workers
 from precedent_schemas.failures import ErrorReason
 
 _SLICE_CHARS: Final = 16_384
-"""Characters of one slice of events while nobody asks: a batch, all of it handed to the runtime at once."""
+"""Characters of one slice of events while no questions arrive: a whole batch, handed to the runtime at once."""
 _SLICE_CHARS_ASKED: Final = 1_024
-"""Characters of one slice while somebody asks: some 250 word pieces, a few dozen milliseconds."""
+"""Characters of one slice while questions arrive: about 250 word pieces, a few dozen milliseconds."""
 _TOGETHER: Final = 16
-"""Questions that are computed together at most."""
+"""Most questions in one batch."""
 _PATIENCE_S: Final = 0.25
-"""Seconds that events wait for questions at most, slice by slice: questions come first, events come nevertheless."""
+"""Most seconds that one slice of events waits for questions, so that events progress under any load."""
 
 
 Keep = Callable[[Mapping[str, Vector]], Awaitable[None]]
@@ -37,11 +37,11 @@ Keep = Callable[[Mapping[str, Vector]], Awaitable[None]]
 
 
 def _no_sign() -> None:
-    """Nobody watches this batch."""
+    """Does nothing."""
 
 
 async def _keep_nothing(_vectors: Mapping[str, Vector]) -> None:
-    """These vectors are computed again after an end of the process."""
+    """Does nothing: after a crash the vectors are computed again."""
 
 
 class Embedding:
@@ -74,15 +74,15 @@ class Embedding:
     async def of_events(
         self, texts: Sequence[str], *, alive: Callable[[], None] = _no_sign, keep: Keep = _keep_nothing
     ) -> dict[str, Vector]:
-        """The vector of each distinct text; one batch after the other, in the order of the calls.
+        """The vector of each distinct text; calls are served one after the other, in their order.
 
         Args:
-            texts: to embed.
-            alive: called after each slice that is computed, also while the call waits behind the batch of another.
-            keep: takes the vectors of each slice of this batch as soon as they are computed.
+            texts: the texts.
+            alive: called after each computed slice, also while the call waits for the batch of another.
+            keep: called with the vectors of each slice of this batch once they are computed.
 
         Raises:
-            Exception: whatever the runtime raises; then it is unknown which text is to blame.
+            Exception: any error of the runtime; it does not tell which text caused it.
         """
         self._callers.append(alive)
         try:
@@ -100,7 +100,7 @@ class Embedding:
                 unknown.append(text)
             else:
                 found[text] = vector
-        # Texts of like length together: little of a slice is padding.
+        # Texts of similar length share a slice, so that little of it is padding.
         unknown.sort(key=len)
         while unknown:
             await self._let_questions_pass()
@@ -118,25 +118,25 @@ class Embedding:
         return found
 
     async def anew(self, text: str) -> Vector:
-        """The vector of one text, computed whatever is remembered: does the model work?"""
+        """The vector of one text, computed without the cache, to check that the model works."""
         vector: Vector = (await self._workers.embed(self._events.embed, [text]))[0]
         return vector
 
     async def of_question(self, text: str) -> Vector:
         """The vector of one question."""
         known = self.cache.get(text)
-        # Shared by all who ask it at the same time: none of them may cancel it for the others.
+        # Callers with the same question share the computation: one of them must not cancel it for the others.
         return known if known is not None else await asyncio.shield(self._asked_for(text))
 
     def prefetch(self, text: str) -> None:
-        """Begin the vector of a question that will be asked when the index has caught up with something."""
+        """Begin to embed a question that waits for the index to catch up."""
         if text not in self.cache:
             self._asked_for(text)
 
     def _asked_for(self, text: str) -> asyncio.Future[Vector]:
         if text not in self._asked:
             self._asked[text] = asyncio.get_running_loop().create_future()
-            # Its failure is not a fault of the program where nobody waits for it any more.
+            # Reads the exception, so that asyncio does not report it if no caller waits any more.
             self._asked[text].add_done_callback(lambda answer: answer.cancelled() or answer.exception())
             self._waiting.append(text)
             if self._computing is None:
@@ -157,7 +157,7 @@ class Embedding:
         try:
             with self._metrics.embedding_seconds.labels("questions").time():
                 vectors = await self._workers.ask(self._questions.embed, batch)
-        except Exception as error:  # noqa: BLE001 -- each asker gets it; the next batch is computed all the same
+        except Exception as error:  # noqa: BLE001 -- each caller gets it; the next batch is computed nevertheless
             for text in batch:
                 self._asked.pop(text).set_exception(error)
             return
@@ -176,16 +176,16 @@ class Embedding:
 
 
 class AbsentModel:
-    """Stands in for the model of an index that was made by one which is not here any more."""
+    """Stands in for the model of an index whose model is not installed any more."""
 
     def __init__(self, fingerprint: str, share_done: Callable[[], float]) -> None:
-        """`share_done`: of the rebuild that makes it right again, 0 to 1."""
+        """`share_done`: progress of the rebuild with the installed model, 0 to 1."""
         self.model = ModelInfo(NAME, fingerprint, DIMENSIONS, "none")
         self.cache = VectorCache(0, fingerprint, discard_metrics())
         self._share_done = share_done
 
     def prefetch(self, _text: str) -> None:
-        """Nothing can be begun."""
+        """Does nothing."""
 
     async def of_question(self, _text: str) -> Vector:
         """Raises QuestionFailed (unavailable): text cannot be compared with the vectors of another model."""
@@ -197,14 +197,14 @@ class AbsentModel:
 
 
 def _named(events: ModelInfo, questions: ModelInfo) -> ModelInfo:
-    """The model, with both runtimes where they differ."""
+    """The model; its runtime names both runtimes if they differ."""
     if events.runtime == questions.runtime:
         return events
     return replace(events, runtime=f"{events.runtime}, questions {questions.runtime}")
 
 
 def _slice(texts: Sequence[str], chars: int) -> list[str]:
-    """The first of `texts`, as many as have `chars` characters together; one at least."""
+    """The first texts that have at most `chars` characters together; at least one."""
     end, size = 1, len(texts[0])
     while end < len(texts) and size + len(texts[end]) <= chars:
         size += len(texts[end])

@@ -129,8 +129,8 @@ class Applier:
     def _decode(self, message: LogMessage) -> Operation | Refusal:
         known = self._dead_letters.refusals().get(message.seq)
         if known is not None:
-            # Refused earlier, perhaps by an index that is lost. A dead letter stays one until it is replayed or dropped,
-            # even if this index could take it: a message must not be in both. It may also crash the process again.
+            # Refused earlier, perhaps by a lost index. A dead letter stays one until it is replayed or dropped:
+            # a message must not be in the index too. It may also crash the process again.
             return known
         try:
             return decode(message)

@@ -1,8 +1,7 @@
-"""Who writes the files of a generation, and who copies them: one at a time, across processes.
+"""An exclusive lock on a generation, across processes: for writes to its files, and for copies of them.
 
-The store's graph is written in place, so a copy that is taken meanwhile is torn. Whoever changes the files, or must
-have them unchanged, takes a turn: a lock on the directory of the generation, which the kernel gives back when its
-holder ends, however it ends.
+The store's graph is written in place, so a copy during a write would be torn. The lock is on the directory of the
+generation; the kernel releases it when its holder ends.
 """
 
 import contextlib
@@ -14,22 +13,22 @@ from pathlib import Path
 from typing import Final
 
 _LOOK_EVERY_S: Final = 0.002
-"""Shorter than what lies between two writes of a busy indexer."""
+"""Shorter than the pause between two writes of a busy indexer."""
 
 
 @contextlib.contextmanager
 def exclusive_lock(generation: Path, patience_s: float | None = None) -> Iterator[None]:
-    """Inside, nobody else who takes turns changes the files of `generation`; not to be nested.
+    """Inside, no other holder of the lock changes the files of `generation`; not reentrant.
 
     Args:
         generation: its directory.
-        patience_s: seconds to wait; None for as long as it takes.
+        patience_s: most seconds to wait; None waits without a limit.
 
     Raises:
-        TimeoutError: it was not our turn in time.
-        OSError: there is no such directory.
+        TimeoutError: the lock was not free in time.
+        OSError: the directory does not exist.
     """
-    # A descriptor for each turn: threads that shared one would share the lock.
+    # A descriptor of its own: threads that shared one would share the lock.
     descriptor = os.open(generation, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if patience_s is None:

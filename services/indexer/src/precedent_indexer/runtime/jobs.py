@@ -1,4 +1,4 @@
-"""Long work on the index: one job at a time, begun or joined, shown in the service's stats until the next."""
+"""Long jobs on the index: one at a time, begun or joined, shown in the service's stats until the next."""
 
 import asyncio
 import secrets
@@ -24,23 +24,23 @@ from precedent_schemas.jobs import EndedJob, Job, JobReply, JobReport
 log = structlog.get_logger(__name__)
 
 ReportProgress = Callable[[str, int, int], None]
-"""Takes the phase, the sequence up to which it has worked, and the one with which it ends."""
+"""Takes the phase, the sequence that the job has reached, and the sequence that it has to reach."""
 Run = Callable[[ReportProgress], Awaitable[JobReport]]
-"""The work of a job; whatever it raises is its failure."""
+"""The work of a job; any exception is its failure."""
 
 _REPORT_EVERY_S: Final = 5.0
 _LEAST_S: Final = 0.5
-"""Seconds of a phase before its rate means anything."""
+"""Seconds of a phase before its rate is reported."""
 _SAFE: Final[dict[type[Exception], str]] = {
     BusUnavailable: "NATS or JetStream does not answer",
     StoreUnavailable: "the store fails",
     ModelUnavailable: "the model fails",
 }
-"""What callers are told of a fault: its own text may hold what somebody published."""
+"""What callers are told of a fault: the text of the exception may hold the content of an event."""
 
 
 class _Running:
-    """One job and how far it is."""
+    """A running job and its progress."""
 
     def __init__(self, kind: str) -> None:
         self.id = secrets.token_hex(6)
@@ -96,19 +96,19 @@ class Jobs:
 
     @property
     def current(self) -> Job | None:
-        """The job under way."""
+        """The running job; None if there is none."""
         return self._running.state() if self._running else None
 
     @property
     def last(self) -> EndedJob | None:
-        """The job that ended last."""
+        """The job that ended last; None if there was none."""
         return self._last
 
     def start(self, kind: str, run: Run) -> JobReply:
-        """Begin the job, or join the one that runs where it is of the same kind; returns at once.
+        """Begin the job, or join the running job if it is of the same kind; returns at once.
 
         Raises:
-            QuestionFailed: refused, since one of another kind runs; unavailable, since the process is about to end.
+            QuestionFailed: refused, since a job of another kind runs; unavailable, since the process is stopping.
         """
         if self._stopped:
             raise QuestionFailed(ErrorReason.UNAVAILABLE, "the indexer is stopping: ask again when it is back")
@@ -124,13 +124,13 @@ class Jobs:
         return JobReply(job=self._running.state(), joined=False)
 
     async def ended(self) -> EndedJob | None:
-        """Wait for the job under way, if there is one; the one that ended last."""
+        """Wait for the running job, if there is one; the job that ended last."""
         if self._task is not None:
             await asyncio.wait({self._task})
         return self._last
 
     async def stop(self) -> None:
-        """Cancel what is under way, wait until it has left, begin nothing any more."""
+        """Cancel the running job, wait until it has ended, and refuse new ones."""
         self._stopped = True
         if self._task is not None:
             self._task.cancel()
@@ -142,7 +142,7 @@ class Jobs:
         error: str | None = None
         try:
             report = await run(running.report)
-        except Exception as failure:  # noqa: BLE001 -- a job that fails must end as one that failed, whatever it was
+        except Exception as failure:  # noqa: BLE001 -- any exception ends the job as failed
             error = _safe(failure)
             log.error("job_failed", kind=running.kind, id=running.id, error=type(failure).__name__, detail=error)
         finally:

@@ -1,23 +1,23 @@
-"""Memory that is let go of is wiped, so that what is written to disk as it was allocated holds nobody's words.
+"""Overwrites freed memory, so that no deleted text gets to disk with memory that was allocated and not written.
 
-Chroma's graph is saved with room for rows to come. That room is memory that was never written to; what stood there
-before (a text that was decoded, and is deleted by now) would go into the file with it.
+Chroma saves its graph with room for further rows. That room is memory that was never written; its former content,
+perhaps a text that was deleted since, would go into the file.
 """
 
 import ctypes
 from typing import Final
 
 _M_PERTURB: Final = -6
-"""Of glibc's mallopt(3): what is freed is filled with a byte, what is allocated with its complement.
+"""Option of glibc's mallopt(3): freed memory is filled with a byte, allocated memory with its complement.
 
-But for blocks up to a kilobyte, which it hands out again as they are: the graph's are larger.
+Blocks of up to a kilobyte are not filled; those of the graph are larger.
 """
 _WIPED_WITH: Final = 0xFF
-"""So that what is allocated is zero."""
+"""Its complement fills allocated memory with zeros."""
 
 
 def wipe_memory() -> bool:
-    """From now on, for the whole process; whether this C library can do that (glibc can)."""
+    """Turn the option on for the whole process; whether the C library has it (glibc does)."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):

@@ -1,4 +1,4 @@
-"""Questions go first: what works in the background looks here between two of its parts."""
+"""Questions before background work: background work waits here between two of its steps."""
 
 import contextlib
 import threading
@@ -10,7 +10,7 @@ _LATELY_S: Final = 1.0
 
 
 class QueryPriority:
-    """How many questions are worked on; safe between threads."""
+    """Counts the questions in progress; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -19,7 +19,7 @@ class QueryPriority:
 
     @contextlib.contextmanager
     def asking(self) -> Iterator[None]:
-        """A question is worked on within."""
+        """Inside, one question is in progress."""
         with self._changed:
             self._asking += 1
         try:
@@ -32,15 +32,15 @@ class QueryPriority:
 
     @property
     def asked_lately(self) -> bool:
-        """Whether somebody asks, or did a moment ago and is likely to again."""
+        """Whether a question is in progress, or was within the last second."""
         with self._changed:
             return self._asking > 0 or (self._asked_at is not None and time.monotonic() - self._asked_at < _LATELY_S)
 
     def let_pass(self, at_most_s: float) -> None:
-        """Wait while questions are worked on; blocks its thread, for `at_most_s` seconds at most."""
+        """Wait while questions are in progress, at most `at_most_s` seconds; blocks its thread."""
         with self._changed:
             self._changed.wait_for(lambda: self._asking == 0, timeout=at_most_s)
 
 
 QUESTIONS: Final = QueryPriority()
-"""Of this process: whatever holds the interpreter holds it from all of them."""
+"""One for the process, since all of its threads share the interpreter."""

@@ -1,4 +1,4 @@
-"""Many readers or one writer: a change that takes two steps is never seen half done."""
+"""A readers-writer lock: a change in two steps is not seen half done."""
 
 import contextlib
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 class ReadWriteLock:
-    """Readers pass together; a writer waits for those inside and keeps later ones out until it is done."""
+    """Many readers or one writer. A writer waits for the readers inside, and later readers wait for the writer."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -15,7 +15,7 @@ class ReadWriteLock:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Inside, no two-step change is under way."""
+        """Inside, there is no writer."""
         with self._changed:
             while self._writing:
                 self._changed.wait()
@@ -29,7 +29,7 @@ class ReadWriteLock:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Inside, nobody reads; there is one writer at a time."""
+        """Inside, there is no reader; at most one thread may write at a time."""
         with self._changed:
             self._writing = True
             while self._readers:

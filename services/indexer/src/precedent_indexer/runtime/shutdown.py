@@ -1,4 +1,4 @@
-"""How the process ends: softly at the first signal, at once at the second."""
+"""Shutdown: a soft stop at the first signal, an immediate exit at the second."""
 
 import asyncio
 import os
@@ -13,11 +13,11 @@ from precedent_indexer.errors import Fault
 log = structlog.get_logger(__name__)
 
 SOFT_STOP_S: Final = 7.0
-"""Seconds for what is in hand to end after SIGTERM; what has not ended then is redelivered."""
+"""Seconds to finish the messages in flight after SIGTERM; the rest is redelivered."""
 
 
 def when_told() -> asyncio.Event:
-    """Set once the process is told to stop."""
+    """An event that is set by SIGTERM or SIGINT."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _stop_softly, stopping)
@@ -26,14 +26,14 @@ def when_told() -> asyncio.Event:
 
 def _stop_softly(stopping: asyncio.Event) -> None:
     if stopping.is_set():
-        # Asked twice: now. Whatever is in hand is redelivered.
+        # The second signal. Messages in flight are redelivered.
         os._exit(1)
     log.info("stopping")
     stopping.set()
 
 
 async def within(seconds: float, *steps: Callable[[], Awaitable[object]]) -> bool:
-    """Take these steps one after the other; whether they all ended in time."""
+    """Run these steps one after the other; whether all of them ended within `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             for step in steps:

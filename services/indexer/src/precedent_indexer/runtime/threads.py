@@ -1,4 +1,4 @@
-"""Threads for what blocks: one that writes, one that embeds events, one for questions, a few that read."""
+"""Thread pools for blocking calls: one writer, one embedder of events, one of questions, a few readers."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,11 +9,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 READERS: Final = 4
-"""Reads release the interpreter, so several at once help; more than this only queue at the disk."""
+"""Reads release the interpreter, so several at once are faster; more than four wait for the disk."""
 
 
 class Workers:
-    """Named thread pools; every blocking call of the indexer goes through one of them."""
+    """The pools; every blocking call of the indexer goes through one of them."""
 
     def __init__(self) -> None:
         self._writer = ThreadPoolExecutor(1, "writer")
@@ -22,23 +22,23 @@ class Workers:
         self._readers = ThreadPoolExecutor(READERS, "reader")
 
     async def write(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """One at a time, in order: the store has one writer."""
+        """Call in the writer's thread: one call at a time, in order."""
         return await _run(self._writer, call, *args, **kwargs)
 
     async def embed(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """For the write corridor."""
+        """Call in the thread that embeds events."""
         return await _run(self._embedder, call, *args, **kwargs)
 
     async def ask(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """To embed questions, beside the write corridor."""
+        """Call in the thread that embeds questions."""
         return await _run(self._questions, call, *args, **kwargs)
 
     async def read(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Several at once."""
+        """Call in one of the readers' threads."""
         return await _run(self._readers, call, *args, **kwargs)
 
     def close(self) -> None:
-        """Let running calls end, begin no others."""
+        """Wait for running calls, and cancel those that wait."""
         for pool in (self._readers, self._questions, self._embedder, self._writer):
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -1,4 +1,4 @@
-"""The index in an embedded Chroma: the files of one generation in a directory, which this process has for itself."""
+"""The index in an embedded Chroma: the files of one generation, which this process alone has open."""
 
 import contextlib
 import sqlite3
@@ -19,14 +19,14 @@ from precedent_indexer.runtime.memory import wipe_memory
 
 
 def open_client(directory: Path) -> ClientAPI:
-    """Chroma itself on the files in `directory`, which must be this process's alone."""
-    # Its traces too are off, whatever the environment says: they would take OpenTelemetry's one global provider.
+    """Open Chroma on the files in `directory`, which no other process may have open."""
+    # Chroma's traces are off, whatever the environment says: they would set OpenTelemetry's global provider.
     settings = ChromaSettings(anonymized_telemetry=False, chroma_otel_granularity=None, allow_reset=False)
     return chromadb.PersistentClient(str(directory), settings=settings)
 
 
 def _write_ahead(directory: Path) -> None:
-    """Let Chroma's database keep a write-ahead log, for good: a commit then syncs once instead of several times."""
+    """Switch Chroma's database to a write-ahead log: a commit then syncs once instead of several times."""
     with contextlib.closing(sqlite3.connect(directory / "chroma.sqlite3")) as database:
         database.execute("PRAGMA journal_mode=WAL")
 
@@ -36,10 +36,10 @@ class ChromaStore(ChromaTables):
 
     @classmethod
     def open(cls, directory: Path) -> "ChromaStore":
-        """Open or make the Chroma files in `directory`.
+        """Open or create the Chroma files in `directory`.
 
         Raises:
-            IndexBroken: they are there and cannot be read.
+            IndexBroken: the files cannot be read.
             ResourceShortage: the system does not give what that needs.
         """
         wipe_memory()
@@ -50,7 +50,7 @@ class ChromaStore(ChromaTables):
             store.probe()
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # Chroma raises of many kinds over broken files, a panic of its core among them
+        except BaseException as error:  # Chroma raises many kinds of errors over broken files, even a panic of its core
             lacking = shortage(error, directory)
             if lacking is not None:
                 raise ResourceShortage(f"the index in {directory} cannot be opened: {lacking}") from error
@@ -58,7 +58,7 @@ class ChromaStore(ChromaTables):
         return store
 
     def probe(self) -> None:
-        """Ask every collection for its nearest neighbours once: a broken segment shows itself here, not in use."""
+        """Query every collection once, so that a broken segment is found now rather than in use."""
         for one in self._client.list_collections():
             collection = self._client.get_collection(one.name, embedding_function=None)
             found: Any = collection.get(limit=1, include=["embeddings"])["embeddings"]
@@ -66,7 +66,7 @@ class ChromaStore(ChromaTables):
                 collection.query(query_embeddings=np.asarray(found, dtype=np.float32), n_results=1, include=[])
 
     def close(self) -> None:
-        """Let go of the files; whatever is asked of it afterwards fails."""
+        """Close the files; every later call fails."""
         super().close()
-        with contextlib.suppress(Exception):  # nothing is buffered: what was written is durable already
+        with contextlib.suppress(Exception):  # nothing is buffered: writes are durable already
             self._client.close()  # type: ignore[attr-defined] # the interface lacks what the client has

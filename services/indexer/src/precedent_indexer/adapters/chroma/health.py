@@ -1,15 +1,15 @@
-"""How the store has been: what fails again and again, and whether its disk was full."""
+"""Failure statistics of a store: repeated failures, and whether its disk was full."""
 
 import threading
 import time
 from typing import Final
 
 FULL: Final = ("disk is full", "no space left", "disk full")
-"""Words of SQLite and of the operating system."""
+"""Phrases in the messages of SQLite and of the operating system."""
 
 
 class Symptoms:
-    """Failures of one store, by what was done to which collection; told by many threads."""
+    """Failures of one store, by the description of the call; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -18,14 +18,14 @@ class Symptoms:
         self._wrote_since = False
 
     def worked(self, what: str, *, wrote: bool) -> None:
-        """`what` went well."""
+        """Count a success of the call `what`."""
         if self._failing or self._full:
             with self._lock:
                 self._failing.pop(what, None)
                 self._wrote_since = self._wrote_since or (wrote and self._full)
 
     def failed(self, what: str, detail: str) -> None:
-        """`what` failed, and the store said `detail`."""
+        """Count a failure of the call `what`, with the store's message."""
         with self._lock:
             times, since = self._failing.get(what, (0, time.monotonic()))
             self._failing[what] = (times + 1, since)
@@ -33,17 +33,17 @@ class Symptoms:
                 self._full, self._wrote_since = True, False
 
     def last(self, times: int, seconds: float) -> bool:
-        """Whether one thing has failed so many times in a row, for so many seconds."""
+        """Whether one call has failed at least `times` times in a row, for at least `seconds` seconds."""
         now = time.monotonic()
         with self._lock:
             return any(count >= times and now - since >= seconds for count, since in self._failing.values())
 
     @property
     def disk_is_full(self) -> bool:
-        """It was, and nothing could be written since."""
+        """Whether the disk was full, and no write has succeeded since."""
         return self._full and not self._wrote_since
 
     @property
     def disk_was_full(self) -> bool:
-        """It was, and something could be written since: what the files hold is uncertain."""
+        """Whether the disk was full and a write has succeeded since: what the files hold is uncertain."""
         return self._full and self._wrote_since

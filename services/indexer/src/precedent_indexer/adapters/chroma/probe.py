@@ -1,4 +1,4 @@
-"""Is a Chroma directory sound? Asked in every way that a question is, of every collection, here and there in it."""
+"""Probes a generation: reads, counts and searches samples of every collection, as questions do."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,19 +10,19 @@ from precedent_indexer.adapters.chroma.shortage import shortage
 from precedent_indexer.errors import IndexBroken, ResourceShortage
 
 _PLACES: Final = 20
-"""Evenly spaced parts of a collection that are looked at."""
+"""Evenly spaced samples of a collection."""
 _ROWS: Final = 50
-"""Rows of one part."""
+"""Rows of one sample."""
 _NEAR: Final = 10
 
 
 def probe_files(generation: Path, expect: Callable[[int], None]) -> None:
-    """Read, count and search the Chroma files in `generation`; `expect` is told of how many rows, before it looks.
+    """Read, count and search the Chroma files in `generation`; `expect` is called with the number of rows first.
 
-    It may end the process, or never return: where a segment is broken, Chroma's core may read what is not there.
+    It may crash the process or never return, since Chroma's core may read invalid memory in a broken segment.
 
     Raises:
-        IndexBroken: something fails, or contradicts itself; the message holds nothing of any event.
+        IndexBroken: something fails or is inconsistent; the message has no content of an event.
         ResourceShortage: something fails for want of what the system does not give.
     """
     try:
@@ -32,7 +32,7 @@ def probe_files(generation: Path, expect: Callable[[int], None]) -> None:
             _probe_collection(one)
     except IndexBroken:
         raise
-    except BaseException as error:  # Chroma raises of many kinds over broken files, a panic of its core among them
+    except BaseException as error:  # Chroma raises many kinds of errors over broken files, even a panic of its core
         lacking = shortage(error, generation)
         if lacking is not None:
             raise ResourceShortage(lacking) from error
@@ -40,10 +40,10 @@ def probe_files(generation: Path, expect: Callable[[int], None]) -> None:
 
 
 def probe_server(server: ChromaServer, generation: str) -> str | None:
-    """What is wrong with a generation in a server; None where nothing is. Blocks.
+    """What is wrong with a generation in a server; None if nothing is. Blocks.
 
     Raises:
-        StoreUnavailable: the server does not answer, which says nothing of the generation.
+        StoreUnavailable: the server does not answer, so the generation was not probed.
     """
     if generation not in server.generations():
         return "the server does not have it any more"
@@ -52,7 +52,7 @@ def probe_server(server: ChromaServer, generation: str) -> str | None:
             _probe_collection(collection)
     except IndexBroken as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001 -- whatever its client raises over a broken segment
+    except Exception as error:  # noqa: BLE001 -- any error of its client over a broken segment
         server.generations()
         return f"it cannot be read: {type(error).__name__}"
     return None
@@ -69,7 +69,7 @@ def _probe_collection(collection: Any) -> None:  # noqa: ANN401 -- Chroma's answ
                 f"{collection.name} counts {count} rows, but {len(ids)} and {len(vectors)} are at {start}"
             )
         near = collection.query(query_embeddings=vectors, n_results=min(_NEAR, count), include=["distances"])["ids"]
-        # Rows that are looked up by id alone all have the same vector.
+        # Collections of width one hold rows that are only looked up by id: all have the same vector.
         lost += sum(one not in found for one, found in zip(ids, near, strict=True)) if vectors.shape[1] > 1 else 0
         looked_at += len(ids)
     if 2 * lost > looked_at:

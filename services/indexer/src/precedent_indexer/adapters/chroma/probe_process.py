@@ -1,6 +1,6 @@
-"""A generation looked at by a process of its own: a broken segment can end whoever reads it.
+"""Probes a generation in a child process, since a broken segment can crash the process that reads it.
 
-Nobody else may have its files open meanwhile.
+No other process may have the files of the generation open meanwhile.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from precedent_indexer.adapters.chroma.shortage import named
 from precedent_indexer.errors import IndexBroken, ResourceShortage
 
 COMMAND: Final = "probe"
-"""Hidden command of the console program: the child's part."""
+"""Hidden command of the console program that the child runs."""
 _LEAST_S: Final = 10.0
 _ROWS_PER_S: Final = 10_000
-"""A look computes for at most `_LEAST_S` and a second for so many rows, many times what it takes: torn links of a graph
-can lead round in circles."""
+"""A probe has `_LEAST_S` seconds of CPU time, and one more for so many rows: many times what it needs. The limit ends
+endless loops, which torn links of a graph can cause."""
 _WAITS: Final = 6
-"""Of a busy machine or disk: so many times as long may pass meanwhile."""
+"""Wall-clock time may be so many times the CPU time, on a busy machine or disk."""
 _MAX_DETAIL: Final = 200
 _BROKEN: Final = 4
 """Exit code of the child that found the generation broken; no interpreter and no library ends with it by itself."""
@@ -35,22 +35,22 @@ log = structlog.get_logger(__name__)
 
 
 async def probe(generation: Path, lock: int) -> str | None:
-    """What is wrong with a generation; None where nothing is.
+    """What is wrong with a generation; None if nothing is.
 
-    Only what the child says of the generation, or a fatal signal over it, counts against the generation.
+    Only a report of the child, or a fatal signal in it, counts against the generation.
 
     Args:
         generation: its directory.
-        lock: the descriptor that keeps the index locked; the child holds it too, so that no other indexer opens the
-            files before the child has left them, whatever becomes of this process.
+        lock: descriptor of the lock on the index. The child inherits it, so that no other indexer opens the files
+            before the child has ended, even if this process ends first.
 
     Raises:
-        ResourceShortage: nothing is known of it, since the child lacked something, was killed, or never ran.
+        ResourceShortage: the child lacked a resource, was killed, or did not start: the generation was not probed.
     """
     log.info("index_probing", generation=generation.name)
     try:
         child = await asyncio.create_subprocess_exec(
-            # -P: nothing of the directory that we happen to be in is taken for a module.
+            # -P: no module is imported from the current directory.
             *(sys.executable, "-P", "-m", "precedent_indexer", COMMAND, str(generation)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
@@ -60,7 +60,7 @@ async def probe(generation: Path, lock: int) -> str | None:
     except OSError as error:
         raise ResourceShortage(f"its probe cannot be started: {named(str(error)) or error.strerror}") from error
     try:
-        # Not `communicate`, which would close its input: that is how it learns that nobody waits for it any more.
+        # Not `communicate`, which would close the child's input: its end tells the child that this process has ended.
         said = await child.stderr.read() if child.stderr else b""
         code = await child.wait()
     finally:
@@ -100,7 +100,7 @@ def run_probe(generation: Path) -> None:
 
 
 def _end_in_time(rows: int) -> None:
-    """From now on this process may look at so many rows; its end comes from outside, since Chroma listens to nobody."""
+    """Set timers that end this process after the time for `rows` rows; signals also end a loop in Chroma's core."""
     seconds = _LEAST_S + rows / _ROWS_PER_S
     signal.setitimer(signal.ITIMER_PROF, seconds)
     signal.setitimer(signal.ITIMER_REAL, _WAITS * seconds)

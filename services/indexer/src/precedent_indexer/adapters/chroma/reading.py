@@ -1,8 +1,8 @@
-"""One generation of the index in Chroma, read: the same wherever Chroma runs.
+"""Reads one generation of the index in Chroma, embedded or on a server.
 
-Each collection of events is a Chroma collection of the same name behind the store's prefix; `<name>.outcomes` beside it
-holds the latest outcome of every event id, also of events that are still to come; `precedent.identity` says what the
-index is.
+Each collection of events is a Chroma collection of the same name after the store's prefix. `<name>.outcomes` holds the
+latest outcome of every event id, even if the event has not arrived yet. `precedent.identity` holds the identity of the
+index.
 """
 
 import contextlib
@@ -28,11 +28,11 @@ OUTCOMES_SUFFIX: Final = ".outcomes"
 READ_ROWS: Final = 1_000
 """Ids of one read; SQLite takes some tens of thousands of parameters."""
 _LIST_COLLECTIONS: Final = 500
-"""Collections of one listing: a server need not name all of them at once."""
+"""Collections of one listing: a server may return them in pages."""
 
 
 class ChromaReads:
-    """What is read of one generation."""
+    """The reads of a `VectorStore`."""
 
     def __init__(
         self,
@@ -40,12 +40,12 @@ class ChromaReads:
         prefix: str = "",
         exclusive_lock: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
-        """Of what the client shows, one generation.
+        """One generation among those of the client.
 
         Args:
-            client: Chroma.
-            prefix: of the names of its collections, where others lie beside them.
-            exclusive_lock: inside of what it makes, nobody else relies on the files as they are.
+            client: Chroma's client.
+            prefix: prefix of the names of the generation's collections; empty if the client has no others.
+            exclusive_lock: makes the lock that is held while the files change.
         """
         self._client = client
         self._prefix = prefix
@@ -55,11 +55,11 @@ class ChromaReads:
 
     @property
     def symptoms(self) -> Symptoms:
-        """How it has been."""
+        """Failures of this store."""
         return self._calls.symptoms
 
     def identity(self) -> Identity | None:
-        """What the index knows of itself; None in an empty directory."""
+        """The stored identity of the index; None if there is none yet."""
         with self._calls.doing("read the index's identity"):
             collection = self._find(IDENTITY)
             if collection is None:
@@ -76,23 +76,23 @@ class ChromaReads:
             return sorted(name for name in self._names() if "." not in name)
 
     def places(self) -> list[str]:
-        """Names that count against the cap: collections, and those that have outcomes alone so far."""
+        """Collections that count against the cap: also those that have only outcomes so far."""
         with self._calls.doing("list collections"):
             return sorted({name.removesuffix(OUTCOMES_SUFFIX) for name in self._names() if name != IDENTITY})
 
     def exists(self, collection: str) -> bool:
-        """Whether it exists; cheap, since what exists stays."""
+        """Whether the collection exists; cheap, since collections are not removed."""
         with self._calls.doing(f"find collection {collection}"):
             return self._find(collection) is not None
 
     def count(self, collection: str) -> int:
-        """Events in it."""
+        """Number of events in the collection."""
         with self._calls.doing(f"count collection {collection}"):
             found = self._find(collection)
             return found.count() if found else 0
 
     def rows(self, collection: str, ids: Sequence[str]) -> dict[str, Row]:
-        """Those of `ids` that are there."""
+        """Rows of those of `ids` that exist."""
         found: dict[str, Row] = {}
         with self._rwlock.reading(), self._calls.doing(f"read collection {collection}"):
             events = self._find(collection)
@@ -161,7 +161,7 @@ class ChromaReads:
         return sorted(found, key=lambda pair: -pair[1])
 
     def nearest_ids(self, collection: str, vector: Vector, n: int, where: Where | None) -> list[tuple[str, float]]:
-        """The same with ids alone."""
+        """As `nearest`, with ids only."""
         with self._rwlock.reading(), self._calls.doing(f"search collection {collection}"):
             events = self._find(collection)
             if events is None:
@@ -173,7 +173,7 @@ class ChromaReads:
         return sorted(((event_id, _similarity(distance)) for event_id, distance in pairs), key=lambda pair: -pair[1])
 
     def vectors(self, collection: str, where: Where | None, limit: int | None) -> tuple[list[str], Vectors]:
-        """Ids and vectors of every row that `where` lets pass, at most `limit`."""
+        """Ids and vectors of the rows that match `where`, at most `limit`."""
         with self._rwlock.reading(), self._calls.doing(f"scan collection {collection}"):
             events = self._find(collection)
             if events is None:
@@ -182,7 +182,7 @@ class ChromaReads:
             return got["ids"], np.asarray(got["embeddings"], dtype=np.float32)
 
     def window(self, collection: str, first_seq: int, last_seq: int, where: Where | None) -> list[Row]:
-        """The rows with sequences from `first_seq` to `last_seq` that `where` lets pass, sorted."""
+        """The rows with sequences from `first_seq` to `last_seq` that match `where`, sorted."""
         clauses: list[Any] = [{"seq": {"$gte": first_seq}}, {"seq": {"$lte": last_seq}}]
         if where is not None and where.metadata is not None:
             clauses.append(where.metadata)
@@ -201,17 +201,17 @@ class ChromaReads:
             return list({one for held in found if held for one in held.get(include=[])["ids"]})
 
     def digests(self, collection: str, ids: Sequence[str]) -> dict[str, StoredDigests]:
-        """What is stored of those of `ids` that have an event or an outcome."""
+        """Digests of what is stored for those of `ids` that have an event or an outcome."""
         with self._rwlock.reading(), self._calls.doing(f"read collection {collection}"):
             return read_digests(self._find(collection), self._find(collection + OUTCOMES_SUFFIX), ids)
 
     def close(self) -> None:
-        """Let go; whatever is asked of it afterwards fails."""
+        """Close; every later call fails."""
         self._calls.end()
         self._open.clear()
 
     def _names(self) -> list[str]:
-        """What lies under this store's prefix, without it."""
+        """Names of the collections with this store's prefix, without the prefix."""
         names = collection_names(self._client)
         return [name.removeprefix(self._prefix) for name in names if name.startswith(self._prefix)]
 
@@ -225,7 +225,7 @@ class ChromaReads:
 
 
 def collection_names(client: ClientAPI) -> list[str]:
-    """Every collection that there is."""
+    """Names of all collections of the client."""
     names: list[str] = []
     while found := client.list_collections(limit=_LIST_COLLECTIONS, offset=len(names)):
         names += [one.name for one in found]
@@ -233,7 +233,7 @@ def collection_names(client: ClientAPI) -> list[str]:
 
 
 def narrowed(where: Where | None) -> dict[str, Any]:
-    """Arguments that narrow a read or a query."""
+    """Keyword arguments of a read or a query that apply a filter."""
     arguments: dict[str, Any] = {}
     if where is not None and where.metadata is not None:
         arguments["where"] = where.metadata
@@ -253,5 +253,5 @@ def _read_rows(got: Any) -> list[Row]:  # noqa: ANN401 -- Chroma's answer is a l
 
 
 def _similarity(distance: float) -> float:
-    # Six digits: beyond them lies the displacement that keeps equal texts apart.
+    # Six digits: the displacement of equal vectors changes the digits after them.
     return max(-1.0, min(1.0, round(1.0 - float(distance), 6)))

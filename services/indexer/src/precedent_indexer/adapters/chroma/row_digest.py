@@ -1,4 +1,4 @@
-"""What Chroma holds of some ids, without parsing any of it."""
+"""Digests of what Chroma stores for some ids, unparsed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from precedent_indexer.domain.row_digest import StoredDigests, stored_event, sto
 
 
 def read_digests(events: Any, companion: Any, ids: Sequence[str]) -> dict[str, StoredDigests]:  # noqa: ANN401 -- Chroma's collections
-    """Imprints of those of `ids` that have a row or an outcome; either collection may not be there (None)."""
+    """Digests of those of `ids` that have a row or an outcome; a collection that does not exist is None."""
     kept = {}
     if companion is not None:
         got = companion.get(ids=list(ids), include=["metadatas"])
@@ -33,12 +33,12 @@ def read_digests(events: Any, companion: Any, ids: Sequence[str]) -> dict[str, S
 
 
 def _having_vectors(events: Any, ids: Sequence[str]) -> set[str]:  # noqa: ANN401 -- as above
-    """Those of `ids` whose vector can be read: one that cannot fails the whole read, so it is looked for by halves."""
+    """Those of `ids` whose vector can be read: one unreadable vector fails a whole read, so reads are bisected."""
     if not ids:
         return set()
     try:
         got = events.get(ids=list(ids), include=["embeddings"])
-    except Exception:  # noqa: BLE001 -- Chroma raises of many kinds over a row without its vector
+    except Exception:  # noqa: BLE001 -- Chroma raises many kinds of errors over a row without its vector
         if len(ids) == 1:
             return set()
         half = len(ids) // 2

@@ -28,46 +28,46 @@ from precedent_indexer.settings import Settings, without_secrets
 log = structlog.get_logger(__name__)
 
 REQUEST_TIMEOUT_S: Final = 30.0
-"""Seconds that a request may take; Chroma's client would wait for ever."""
+"""Seconds that a request may take; Chroma's client has no limit by default."""
 _BETWEEN_TRIES_S: Final = 0.5
 _CONFESSIONS: Final = 10
 _LOOK_AGAIN_S: Final = 0.05
 
 
 class ServedStore(ChromaTables):
-    """One generation of the index in the server."""
+    """One generation of the index on the server."""
 
     def __init__(self, client: ClientAPI, registry: WriterRegistry, generation: str, fence: Fence | None) -> None:
-        """`fence` of the replica that writes; None for one that only reads."""
+        """`fence`: the lease of the replica that writes; None for a replica that only reads."""
         super().__init__(client, f"{generation}.")
         self._generation = generation
         self._registry = registry
         self._fence = fence
 
     def identity(self) -> Identity | None:
-        """What the index knows of itself; None in an empty generation."""
+        """The stored identity of the index; None if there is none yet."""
         return self._registry.read().identities.get(self._generation)
 
     def set_identity(self, identity: Identity) -> None:
-        """Durable when it returns."""
+        """Store it; durable on return."""
         with self._calls.doing("write the index's identity"), self._sending():
             self._registry.keep_identity(self._fence.token if self._fence else 0, self._generation, identity)
 
     def rows(self, collection: str, ids: Sequence[str]) -> dict[str, Row]:
-        """Those of `ids` that are there."""
+        """Rows of those of `ids` that exist."""
         found = super().rows(collection, ids)
         missing = [one for one in ids if one not in found]
         if missing and self._fence is None:
-            # A row that another process revises is removed and added: not here now says little.
+            # The writer revises a row by removing and adding it, so a missing row is looked up again.
             time.sleep(_LOOK_AGAIN_S)
             found |= super().rows(collection, missing)
         return found
 
     def vectors(self, collection: str, where: Where | None, limit: int | None) -> tuple[list[str], Vectors]:
-        """Ids and vectors of every row that `where` lets pass, at most `limit`."""
+        """Ids and vectors of the rows that match `where`, at most `limit`."""
         with self._calls.doing(f"scan collection {collection}"):
             events = self._find(collection)
-            # Ids first: a page that is found by its number shifts when rows come and go.
+            # Ids first: pages by offset would shift when rows are added or removed.
             wanted = events.get(include=[], limit=limit, **narrowed(where))["ids"] if events is not None else []
             ids: list[str] = []
             found = []
@@ -90,7 +90,7 @@ class ServedStore(ChromaTables):
         self._fence.check()
 
     def _confess(self, token: int) -> None:
-        """A request has ended after the lease: nobody knows what another has written meanwhile, so it must look."""
+        """Record that a request has ended after the lease: the next writer then repairs what it may have damaged."""
         for _ in range(_CONFESSIONS):
             try:
                 self._registry.set_late(token, late=True)
@@ -103,7 +103,7 @@ class ServedStore(ChromaTables):
 
 
 class ChromaServer:
-    """The server: generations of the index, and its books."""
+    """The server: the generations of the index, and the registry of writers."""
 
     def __init__(self, client: ClientAPI) -> None:
         self._client = client
@@ -112,10 +112,10 @@ class ChromaServer:
 
     @classmethod
     def connect(cls, settings: Settings) -> "ChromaServer":
-        """Connect, trying until `precedent_start_timeout_s` is over; blocks.
+        """Connect, with retries for `precedent_start_timeout_s` seconds; blocks.
 
         Raises:
-            StartRefused: the address is none, or no server answers there.
+            StartRefused: the address is malformed, or no server answers there.
         """
         url = settings.precedent_chroma_url or ""
         address = urlsplit(url)
@@ -135,7 +135,7 @@ class ChromaServer:
                     headers={"Authorization": f"Bearer {token.get_secret_value()}"} if token else None,
                     settings=ChromaSettings(anonymized_telemetry=False, chroma_otel_granularity=None),
                 )
-            except Exception as error:  # whatever the client raises where it cannot connect
+            except Exception as error:  # any error of the client
                 if time.monotonic() >= deadline:
                     raise StartRefused(
                         f"no Chroma server answers at PRECEDENT_CHROMA_URL={without_secrets(url)} "
@@ -147,17 +147,17 @@ class ChromaServer:
                 return cls(client)
 
     def open(self, generation: str, fence: Fence | None = None) -> ServedStore:
-        """One generation; nothing is made before it is written."""
+        """One generation; nothing is created before the first write."""
         return ServedStore(self._client, self.registry, generation, fence)
 
     def generations(self) -> list[str]:
-        """Names of those that have collections, or an identity."""
+        """Names of the generations that have collections."""
         with self._calls.doing("list collections"):
             names = {name.partition(".")[0] for name in collection_names(self._client)}
         return sorted(name for name in names if name.startswith(GENERATION_PREFIX))
 
     def tables(self, generation: str) -> list[Collection]:
-        """Chroma's own collections of a generation."""
+        """Chroma's collections of a generation."""
         names = [name for name in collection_names(self._client) if name.startswith(f"{generation}.")]
         return [self._client.get_collection(name, embedding_function=None) for name in names]
 
@@ -172,4 +172,4 @@ class ChromaServer:
 
 
 def _bound_requests(client: Any) -> None:  # noqa: ANN401 -- the interface does not show its session
-    client._server._session.timeout = REQUEST_TIMEOUT_S  # noqa: SLF001 -- there is no setting for it
+    client._server._session.timeout = REQUEST_TIMEOUT_S  # noqa: SLF001 -- there is no setting for the timeout

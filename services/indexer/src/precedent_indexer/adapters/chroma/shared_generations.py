@@ -1,7 +1,7 @@
-"""Generations of an index in a Chroma server: what `index.directory.IndexDirectory` is for an embedded index.
+"""The generations of an index on a Chroma server, as the replica that writes sees them.
 
-Each has a directory here as well, for what a replica keeps for itself while it writes: the note of what is in hand,
-computed vectors, files of the model.
+Each also has a local directory for what the writer keeps beside the store: the crash journal, computed vectors, files
+of the model.
 """
 
 import shutil
@@ -20,14 +20,14 @@ from precedent_indexer.index.layout import CRASH_JOURNAL, GENERATION_PREFIX, gen
 log = structlog.get_logger(__name__)
 
 _GRACE_S: Final = 15.0
-"""Seconds that a generation stays when another has taken its place: other replicas may be answering from it."""
+"""Seconds that a replaced generation is kept, since other replicas may be answering from it."""
 
 
 class SharedGenerations:
-    """The generations, as the replica that writes sees them."""
+    """`Generations` on a server."""
 
     def __init__(self, path: Path, server: ChromaServer, fence: Fence) -> None:
-        """`path`: the directory of this replica alone, made where it is missing."""
+        """`path`: local directory of this replica, created if it is missing."""
         self.path = path
         self._server = server
         self._fence = fence
@@ -35,63 +35,63 @@ class SharedGenerations:
         self.renew()
 
     def renew(self) -> None:
-        """Make the directory, where it is missing."""
+        """Create the local directory if it is missing."""
         self.path.mkdir(parents=True, exist_ok=True)
 
     def open(self, generation: Path) -> ServedStore:
-        """Its store."""
+        """The store of a generation."""
         return self._server.open(generation.name, self._fence)
 
     def current(self) -> Path | None:
-        """The generation in use, if there is one."""
+        """The generation in use; None if there is none."""
         name = self._server.registry.read().current
         return self._beside(name) if name is not None and name in self._server.generations() else None
 
     def is_damaged(self) -> bool:
-        """Whether one should be in use, and is not there."""
+        """Whether the generation that should be in use is missing."""
         return self._server.registry.read().current is not None and self.current() is None
 
     def all(self) -> list[Path]:
-        """Every generation that is there and not about to be removed, the oldest first."""
+        """Every generation that is not about to be removed, the oldest first."""
         return [self._beside(name) for name in self._server.generations() if name not in self._to_remove]
 
     def new(self) -> Path:
-        """A fresh, empty generation; not in use yet."""
+        """Create an empty generation, which is not in use yet."""
         self._fence.check()
         number = 1 + max((generation_number(name) for name in self._server.generations()), default=0)
-        # Another writer, late or to come, must never mean the same one.
+        # The suffix keeps a late writer from using the same name.
         return self._beside(f"{GENERATION_PREFIX}{number:06d}-{uuid.uuid4().hex[:8]}")
 
     def switch(self, generation: Path) -> None:
-        """Take `generation` into use, in one step.
+        """Put `generation` into use, atomically.
 
         Raises:
-            StoreUnavailable: the server does not say that it is.
+            StoreUnavailable: the server does not confirm it.
         """
         self._fence.check()
         try:
             self._server.registry.use(self._fence.token, generation.name)
         except StoreUnavailable:
-            # The answer may be all that was lost.
+            # Perhaps only the answer was lost.
             if self._server.registry.read().current != generation.name:
                 raise
 
     def drop(self, generation: Path) -> None:
-        """Remove a generation, after a while."""
+        """Mark a generation for removal after a while."""
         self._to_remove.setdefault(generation.name, time.monotonic())
 
     def drop_others(self, *keep: Path) -> list[str]:
-        """Remove every generation but those of `keep`; their names."""
+        """Mark every generation except those in `keep` for removal; their names."""
         others = [generation for generation in self.all() if generation not in keep]
         for generation in others:
             self.drop(generation)
         return [generation.name for generation in others]
 
     def sweep(self) -> None:
-        """Remove those whose time has come.
+        """Remove marked generations whose grace period is over.
 
         Raises:
-            StoreUnavailable: the server fails just now.
+            StoreUnavailable: the server fails.
         """
         for name in [name for name, since in self._to_remove.items() if time.monotonic() - since >= _GRACE_S]:
             self._fence.check()
@@ -102,9 +102,9 @@ class SharedGenerations:
             del self._to_remove[name]
 
     def tidy(self) -> None:
-        """Forget what this replica kept when it wrote before: another has deleted texts since that are still in it."""
+        """Remove the local files of an earlier term: other writers have deleted texts since that they still hold."""
         for generation in self.path.iterdir():
-            # The note of what was in hand holds no texts, and tells which message ends whoever touches it.
+            # The crash journal has no texts, and identifies a message that crashes the process.
             for left in generation.iterdir():
                 if left.name != CRASH_JOURNAL:
                     shutil.rmtree(left) if left.is_dir() else left.unlink()

@@ -1,7 +1,7 @@
-"""What a Chroma server knows of the index that several replicas share: which generation is in use, how far each is.
+"""The registry of a shared index on the Chroma server: the generation in use, identities, terms of the writers.
 
-Chroma compares nothing before it writes, so a writer that is late must never overwrite what another has written: each
-writes rows of its own token alone, and of several rows about one thing the one with the highest token counts.
+Chroma has no compare-and-set, and a late writer must not overwrite rows of a later one. So each writer writes only rows
+with its own token, and of several rows about the same thing the one with the highest token counts.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _TERM: Final = "tenure"
 
 
 class WriterRegistry:
-    """The books of one Chroma server."""
+    """The registry of one Chroma server."""
 
     def __init__(self, client: ClientAPI) -> None:
         self._client = client
@@ -33,7 +33,7 @@ class WriterRegistry:
         self._calls = StoreCalls()
 
     def read(self) -> WriterHistory:
-        """What they say, all of one moment."""
+        """The state of the index, read in one request."""
         with self._using("read the books of the index") as collection:
             found: Any = collection.get(include=["metadatas"])["metadatas"] if collection is not None else []
         rows = sorted(found, key=lambda row: row["token"])
@@ -45,37 +45,37 @@ class WriterRegistry:
         return WriterHistory(current[-1] if current else None, identities, terms)
 
     def use(self, token: int, generation: str) -> None:
-        """Take a generation into use, in one step."""
+        """Put a generation into use, atomically."""
         self._put(_CURRENT, f"{_CURRENT}.{token}", token, generation=generation)
 
     def keep_identity(self, token: int, generation: str, identity: Identity) -> None:
-        """Durable when it returns."""
+        """Store it; durable on return."""
         values = {name: getattr(identity, name) for name in Identity.__slots__}
         self._put(_IDENTITY, f"{_IDENTITY}.{generation}.{token}", token, generation=generation, **values)
 
     def forget(self, generation: str) -> None:
-        """A generation is no more."""
+        """Remove the identities of a generation that was removed."""
         with self._using("write the books of the index") as collection:
             if collection is not None:
                 collection.delete(where={"$and": [{"what": _IDENTITY}, {"generation": generation}]})
 
     def forget_writers(self, before: int) -> None:
-        """Those with a token below `before` are long gone, and what they said was said again since."""
+        """Remove the rows of writers with a token below `before`; later writers have written the same again."""
         earlier: Any = {"token": {"$lt": before}}
         with self._using("write the books of the index") as collection:
             if collection is not None:
                 collection.delete(where=earlier)
 
     def keep_term(self, term: WriterTerm) -> None:
-        """Durable when it returns."""
+        """Store it; durable on return."""
         values = asdict(term)
         self._put(_TERM, f"{_TERM}.{term.token}", values.pop("token"), **values)
 
     def set_late(self, token: int, *, late: bool) -> None:
-        """Note whether the writer with this token may have finished a request after its time."""
+        """Record whether the writer with this token may have finished a request after it lost the lease."""
         with self._using("write the books of the index") as collection:
             if collection is not None:
-                # Only this: nothing else of the row is touched, whatever it is by now.
+                # Only this key: another writer may have changed the rest of the row.
                 collection.update(ids=[f"{_TERM}.{token}"], metadatas=[{"late": late}])
 
     @contextlib.contextmanager
@@ -91,7 +91,7 @@ class WriterRegistry:
             try:
                 yield self._collection
             except NotFoundError:
-                # The server lost its data: another collection may be there by now.
+                # The server has lost its data, and may have another collection of this name by now.
                 self._collection = None
                 raise
 

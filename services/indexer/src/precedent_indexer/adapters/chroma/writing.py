@@ -1,4 +1,4 @@
-"""One generation of the index in Chroma, read and written: the same wherever Chroma runs."""
+"""Writes one generation of the index in Chroma, embedded or on a server."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -21,19 +21,19 @@ from precedent_indexer.domain.rows import (
 from precedent_indexer.runtime.priority import QUESTIONS
 
 _WRITE_ROWS: Final = 64
-"""Rows of one write while nobody asks."""
+"""Rows of one write while no questions arrive."""
 _WRITE_ROWS_ASKED: Final = 8
-"""Rows of one write while somebody asks: no question must feel it. In this process, Chroma holds the interpreter for
-all of it; in a server, the next question is the one that reads again what was written (decision 5)."""
+"""Rows of one write while questions arrive, so that they are not delayed. Embedded, Chroma holds the interpreter during
+the whole write; on a server, the next question reads again what was written (decision 5)."""
 _PATIENCE_S: Final = 0.25
-"""Seconds for which a part of a write waits for questions."""
+"""Most seconds that one part of a write waits for questions."""
 _REMOVE_ROWS: Final = 500
-"""Rows of one removal: rare, and a large one should end soon."""
+"""Rows of one removal; removals are rare."""
 _SYNC_ROWS: Final = 300
 """Rows after which Chroma persists the graph. Every write and query reads again what was written since: with the
 default of 1,000, a write takes 40 ms whatever its size (decision 5)."""
 _CONFIGURATION: Final[Any] = {
-    # Twice and one and a half times what Chroma takes: recall at 10 among copies of one text is 0.98, not 0.96.
+    # Twice and 1.5 times Chroma's defaults: recall at 10 among copies of one text is 0.98 instead of 0.96.
     "hnsw": {
         "space": "cosine",
         "ef_search": 200,
@@ -45,14 +45,14 @@ _CONFIGURATION: Final[Any] = {
 
 
 class ChromaTables(ChromaReads):
-    """What is read and written of one generation."""
+    """The reads and writes of a `VectorStore`."""
 
     def _sending(self) -> AbstractContextManager[None]:
-        """Around every single request that changes something."""
+        """Context around every request that changes something."""
         return contextlib.nullcontext()
 
     def set_identity(self, identity: Identity) -> None:
-        """Durable when it returns."""
+        """Store it; durable on return."""
         with self._calls.doing("write the index's identity"):
             collection = self._find(IDENTITY) or self._make(IDENTITY)
             values: Any = {name: getattr(identity, name) for name in Identity.__slots__}
@@ -60,12 +60,12 @@ class ChromaTables(ChromaReads):
                 collection.upsert(ids=[IDENTITY], embeddings=points(1), metadatas=[values])
 
     def create(self, collection: str) -> None:
-        """Make a collection; no error when it exists."""
+        """Create a collection, unless it exists."""
         with self._calls.doing(f"create collection {collection}"):
             self._make(collection)
 
     def write(self, collection: str, writes: Writes) -> None:
-        """Durable when it returns; outcomes first, so that a row never shows one that is not kept."""
+        """Store the changes, durable on return; outcomes first, so that a row never shows one that is not stored."""
         with self._calls.doing(f"write collection {collection}"):
             if writes.outcomes:
                 companion = self._make(collection + OUTCOMES_SUFFIX)
@@ -89,7 +89,7 @@ class ChromaTables(ChromaReads):
                     events.update(ids=[event_id for event_id, _ in part], metadatas=[change for _, change in part])
 
     def _write_parts(self, items: Sequence[Any]) -> Iterator[list[Any]]:
-        """Parts of one request each: between the questions of this process, and small while somebody asks."""
+        """Parts of one request each: written between questions, and small while questions arrive."""
         at = 0
         while at < len(items):
             QUESTIONS.let_pass(_PATIENCE_S)
@@ -100,8 +100,8 @@ class ChromaTables(ChromaReads):
     def _upsert_rows(self, events: Collection, writes: Writes) -> None:
         for part in self._write_parts(list(writes.rows.items())):
             revised = [event_id for event_id, (row, _) in part if len(row.seqs) > 1]
-            # A vector that is moved in place tears its old neighbours out of the graph: removed first, it is added
-            # like a new one. A crash between the two is mended when the message comes again.
+            # A vector that is changed in place disconnects its old neighbours in the graph, so the row is removed and
+            # added. After a crash between the two, the message is applied again.
             with self._rwlock.writing() if revised else contextlib.nullcontext():
                 if revised:
                     with self._sending():
@@ -115,7 +115,7 @@ class ChromaTables(ChromaReads):
                     )
 
     def remove(self, collection: str, events: Sequence[str], outcomes: Sequence[str]) -> None:
-        """Remove these events and these outcomes; unknown ids are no error."""
+        """Remove these events and these outcomes; unknown ids are skipped."""
         with self._calls.doing(f"remove from collection {collection}"):
             for name, ids in ((collection, events), (collection + OUTCOMES_SUFFIX, outcomes)):
                 found = self._find(name)
@@ -125,7 +125,7 @@ class ChromaTables(ChromaReads):
                             found.delete(ids=part)
 
     def remove_before(self, collection: str, seq: int) -> int:
-        """Remove every event and outcome below `seq`; how many events."""
+        """Remove every event and outcome below sequence `seq`; the number of events removed."""
         removed = 0
         with self._calls.doing(f"clear collection {collection}"):
             for name, key in ((collection, "seq"), (collection + OUTCOMES_SUFFIX, "outcome_seq")):
@@ -151,5 +151,5 @@ class ChromaTables(ChromaReads):
 
 
 def points(count: int) -> Any:  # noqa: ANN401 -- Chroma's own type for embeddings is not exported
-    """Vectors for what is only ever looked up by id."""
+    """Placeholder vectors of width one, for rows that are only looked up by id."""
     return [[1.0]] * count

@@ -28,7 +28,7 @@ BATCH_TOKENS = 512
 """Padded tokens computed at once: what cost least CPU time for a text, since the working set stays in the caches."""
 
 _IN_FLIGHT = 8
-"""Batches handed to the runtime together: it goes from one to the next without the interpreter, whoever holds that."""
+"""Batches in the runtime at the same time: it goes from one to the next without waiting for the interpreter."""
 _SPECIAL_TOKENS = 2  # [CLS] and [SEP] around every window
 _FATAL_ONLY = 4
 _WARM_UP_TOKENS = range(8, 72, 8)
@@ -42,14 +42,14 @@ Run = Callable[[Sequence[Batch]], list[NDArray[np.float32]]]
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """Word pieces that go through the model together, and the row that they belong to."""
+    """Word pieces of one pass through the model, and the row of their text."""
 
     row: int
     ids: list[int]
 
     @property
     def weight(self) -> int:
-        """Its share in the vector of the text: the pieces that are text; one for a text without any."""
+        """Weight in the vector of the text: the number of word pieces without special tokens, at least one."""
         return max(1, len(self.ids) - _SPECIAL_TOKENS)
 
 
@@ -99,8 +99,8 @@ class MiniLmEmbedder:
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts of any length: float32 (texts, 384), rows of length one in the order given.
 
-        Equal texts get equal rows. The same text in another call may differ in the last bits, by the company it is
-        padded with. A lone surrogate, which is no character, counts as a question mark.
+        Equal texts get equal rows. The vector of a text may differ in its last bits between calls, depending on the
+        texts in its batch. A lone surrogate is replaced by a question mark.
         """
         rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         vectors = np.zeros((len(rows), DIMENSIONS), np.float32)
@@ -130,7 +130,7 @@ class MiniLmEmbedder:
 
 
 def _batches(windows: Sequence[_Window]) -> Iterator[list[_Window]]:
-    """Windows of like length together, so that little of a batch is padding."""
+    """Windows of similar length share a batch, so that little of it is padding."""
     batch: list[_Window] = []
     for window in sorted(windows, key=lambda window: len(window.ids)):
         if batch and (len(batch) + 1) * len(window.ids) > BATCH_TOKENS:
@@ -156,7 +156,7 @@ def _tokenizer(path: Path) -> Tokenizer:
 
 
 def _loaded(graph: Path, threads: int, runtime: Runtime, *, questions: bool) -> tuple[Run, str, int]:
-    """The graph ready to run, the name of what runs it, and the number of which token counts are multiples."""
+    """The compiled graph, the name of its runtime, and the number that token counts are padded to a multiple of."""
     installed = importlib.util.find_spec("openvino") is not None
     if runtime == "openvino" and not installed:
         raise ModelError("openvino is not installed: unset PRECEDENT_RUNTIME or set it to onnxruntime")
@@ -165,7 +165,7 @@ def _loaded(graph: Path, threads: int, runtime: Runtime, *, questions: bool) -> 
     import openvino  # type: ignore[import-untyped]  # noqa: PLC0415 -- no types, and no wheels for some machines
 
     core = openvino.Core()
-    # Named only where the processor computes it: elsewhere bf16 is emulated.
+    # Only if the processor computes bf16: otherwise it would be emulated.
     in_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if runtime == "auto" and questions and not in_bf16:
         return _in_onnxruntime(graph, threads)
@@ -173,11 +173,11 @@ def _loaded(graph: Path, threads: int, runtime: Runtime, *, questions: bool) -> 
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         "INFERENCE_PRECISION_HINT": "bf16" if in_bf16 else "f32",
-        # Pinned threads cannot leave a core that something else is using.
+        # Pinned threads cannot leave a core that another process is using.
         "ENABLE_CPU_PINNING": False,
     }
     name = f"openvino {openvino.__version__.partition('-')[0]} {'bf16' if in_bf16 else 'fp32'}"
-    # It is slow the first time that it sees a shape: a question would feel that, a batch of events does not.
+    # The first run of each shape is slow, which matters for a question and not for a batch of events.
     return _in_openvino(core.compile_model(graph, "CPU", properties)), name, _WARM_UP_TOKENS.step if questions else 1
 
 
@@ -185,7 +185,7 @@ def _in_openvino(model: Any) -> Run:  # noqa: ANN401 -- openvino ships no types
     idle = queue.SimpleQueue[Any]()
 
     def begin(batch: Batch) -> Any:  # noqa: ANN401 -- as above
-        # A request serves one batch at a time; there are as many as were ever in use together.
+        # A request serves one batch at a time, so requests are reused.
         try:
             request = idle.get_nowait()
         except queue.Empty:
@@ -211,7 +211,7 @@ def _in_openvino(model: Any) -> Run:  # noqa: ANN401 -- openvino ships no types
             while begun:
                 vectors.append(end(begun.popleft()))
         finally:
-            # After a failure: their inputs must not go before they have ended.
+            # After a failure: the inputs must live until the requests have ended.
             for request in begun:
                 request.cancel()
                 request.wait()
@@ -221,7 +221,7 @@ def _in_openvino(model: Any) -> Run:  # noqa: ANN401 -- openvino ships no types
 
 
 def _in_onnxruntime(graph: Path, threads: int) -> tuple[Run, str, int]:
-    import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415 -- ships no types; not loaded in vain
+    import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415 -- ships no types; loaded only if it is used
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

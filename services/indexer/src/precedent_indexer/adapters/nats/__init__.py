@@ -1,1 +1,1 @@
-"""The only importer of nats."""
+"""NATS: the connection, the service, the streams. The only importer of nats."""

@@ -36,11 +36,11 @@ PacketHandler = Callable[[Packet], Awaitable[None]]
 
 
 class Bus:
-    """One connection to NATS that reconnects for ever."""
+    """One connection to NATS, which reconnects without a limit."""
 
     def __init__(self, settings: Settings) -> None:
         self.instance = secrets.token_hex(8)
-        """Names this process to others on the bus."""
+        """Name of this process on the bus."""
         self.client = TolerantClient()
         self._admission = Admission(self.client, settings)
         self._settings = settings
@@ -57,7 +57,7 @@ class Bus:
 
     @classmethod
     async def connect(cls, settings: Settings, name: str) -> "Bus":
-        """Connect, trying until `precedent_start_timeout_s` is over.
+        """Connect, with retries for `precedent_start_timeout_s` seconds.
 
         Raises:
             StartRefused: no server was reached, or it refused us; the message says which server and why.
@@ -72,7 +72,7 @@ class Bus:
         )
         bus._connected = True
         try:
-            # A denied subscription looks like a good one until every request times out: find out now.
+            # A denied subscription to the inbox would only show as a timeout of every request: check it now.
             unsubscribe = await bus.subscribe(bus.new_inbox(), _ignore)
             await unsubscribe()
         except NotPermitted as error:
@@ -84,7 +84,7 @@ class Bus:
         if self.denials.take(error):
             return
         if not self._closing:
-            # Only the library's own words: others may quote a message.
+            # Only messages of the library: other errors may quote the content of an event.
             detail = str(error)[:200] if isinstance(error, nats.errors.Error) else ""
             waits = {} if self.client.is_connected else {"retry_in_s": RECONNECT_WAIT_S}
             log.warning("nats_error", error=type(error).__name__, detail=detail, **waits)
@@ -92,7 +92,7 @@ class Bus:
         if self._connected and self._admission.is_refused and not self._closing:
             self._closing = True
             log.error("nats_refused", detail=str(self._admission.failure(error)))
-            # From a task of its own: this one is the library's, which a close cancels.
+            # In a task of its own: closing cancels the library's task that runs this callback.
             self._leaving = asyncio.ensure_future(self.client.close())
 
     async def _on_disconnect(self) -> None:
@@ -111,7 +111,7 @@ class Bus:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the server has refused us since we were first connected: then the connection ends."""
+        """Whether the servers have refused us since the first connect: then the connection ends."""
         return self._admission.is_refused
 
     @property
@@ -120,7 +120,7 @@ class Bus:
         return self.client.max_payload
 
     def expiring(self) -> list[str]:
-        """One line for each file of ours that ends soon; blocking."""
+        """One line for each credentials file that expires soon; blocking."""
         return expiring(self._settings)
 
     def new_inbox(self) -> str:
@@ -129,7 +129,7 @@ class Bus:
 
     @property
     def domain(self) -> str | None:
-        """JetStream domain of our streams: empty for none, None where it is not known."""
+        """JetStream domain of our streams: empty for none, None if it is not known."""
         return self.client.domain_here if self._given_domain is None else self._given_domain
 
     def api_subject(self, verb: str) -> str:
@@ -139,7 +139,7 @@ class Bus:
     async def publish(
         self, subject: str, data: bytes = b"", *, reply: str = "", headers: dict[str, str] | None = None
     ) -> None:
-        """Send without waiting; buffered while disconnected.
+        """Publish without waiting; buffered while disconnected.
 
         Raises:
             BusUnavailable: the connection is closed, or its buffer is full.
@@ -157,11 +157,11 @@ class Bus:
         headers: dict[str, str] | None = None,
         timeout_s: float = API_TIMEOUT_S,
     ) -> Packet:
-        """Send and wait for the answer.
+        """Publish and wait for the reply.
 
         Raises:
-            BusUnavailable: nobody answered in time, or nobody listens.
-            NotPermitted: we may not ask there.
+            BusUnavailable: no reply came in time, or there is no subscriber.
+            NotPermitted: we may not publish there.
         """
         try:
             asking = self.client.request(subject, data, timeout=timeout_s, headers=headers)
@@ -171,22 +171,22 @@ class Bus:
         return packet_of(answer)
 
     async def request_raw(self, subject: str, data: bytes) -> Packet:
-        """As `request`, for answers that are somebody's messages: their headers mean nothing to the connection.
+        """As `request`, for replies that are messages of publishers: the library does not interpret their headers.
 
-        The library takes a header `Status: 503` of any answer for "nobody listens", and a publisher may send one.
+        The library takes a header `Status: 503` of any reply for "no responders", and a publisher may set it.
 
         Raises:
-            BusUnavailable: nobody answered in time.
-            NotPermitted: we may not ask there.
+            BusUnavailable: no reply came in time.
+            NotPermitted: we may not publish there.
         """
         return (await self.request_many(subject, data, lambda _answer: True))[0]
 
     async def request_many(self, subject: str, data: bytes, is_last: Callable[[Packet], bool]) -> list[Packet]:
-        """As `request_raw`, for a request with several answers, up to the one that `is_last`.
+        """As `request_raw`, for a request with several replies, up to the one that `is_last` accepts.
 
         Raises:
-            BusUnavailable: they did not all come in time.
-            NotPermitted: we may not ask there.
+            BusUnavailable: the last reply did not come in time.
+            NotPermitted: we may not publish there.
         """
         async with self._replies.awaiting(is_last) as (reply, answers):
 
@@ -222,11 +222,11 @@ class Bus:
         return found
 
     async def publish_to_stream(self, subject: str, data: bytes, headers: dict[str, str]) -> int:
-        """Store a message; its sequence once the stream has it."""
+        """Publish a message to a stream; its sequence once the stream has stored it."""
         return (await self.publish_once(subject, data, headers))[0]
 
     async def publish_once(self, subject: str, data: bytes, headers: dict[str, str]) -> tuple[int, bool]:
-        """Store a message; its sequence, and whether the stream had one with its message id already.
+        """Publish a message to a stream; its sequence, and whether it was a duplicate by its message id.
 
         Raises:
             BusUnavailable: the stream that the subject belongs to did not acknowledge; it may be stored nevertheless.
@@ -246,10 +246,10 @@ class Bus:
         return ack.seq, ack.duplicate
 
     async def subscribe(self, subject: str, handler: PacketHandler) -> Callable[[], Awaitable[None]]:
-        """Hand every message on `subject` to `handler`, one at a time; the result unsubscribes.
+        """Call `handler` with every message on `subject`, one at a time; the result unsubscribes.
 
         Raises:
-            NotPermitted: we may not listen there.
+            NotPermitted: we may not subscribe there.
         """
 
         async def hand_over(message: Msg) -> None:
@@ -267,11 +267,11 @@ class Bus:
         return unsubscribe
 
     async def settle(self) -> None:
-        """Return when the server has taken in what was sent before, and has complained of it where it does."""
+        """Return when the server has processed what was sent before, and has sent its denials."""
         await self.client.flush()
 
     async def ping_services(self, name: str, wait_s: float) -> list[dict[str, Any]]:
-        """The PING replies of service `name` that come within `wait_s` seconds; where nobody listens, none at once."""
+        """PING replies of service `name` within `wait_s` seconds; returns at once if there is no instance."""
         answers: list[dict[str, Any]] = []
         nobody = asyncio.Event()
 
@@ -291,19 +291,19 @@ class Bus:
         subject = f"$SRV.PING.{name}"
         await self.publish(subject, reply=inbox)
         try:
-            # Nobody may be taken for absent only because we may not ask.
+            # A denied ping must not look like an absent service.
             await self.denials.unless_denied(subject, wait())
         finally:
             await unsubscribe()
         return answers
 
     async def reply(self, packet: Packet, data: bytes, headers: dict[str, str] | None = None) -> None:
-        """Answer a question; silent where nobody waits."""
+        """Reply to a question; does nothing if it has no reply subject."""
         if packet.reply and not self.client.is_closed:
             await self.client.publish(packet.reply, data, headers=headers)
 
     async def close(self) -> None:
-        """Send what is buffered and leave, within a few seconds, also a server that goes away at the same time."""
+        """Flush and close, within a few seconds, even if the server goes away at the same time."""
         self._closing = True
         if self.client.is_connected and not await _in_good_order(self.client.flush()):
             log.warning("nats_flush_failed")
@@ -311,7 +311,7 @@ class Bus:
 
 
 async def _in_good_order(leaving: Awaitable[None]) -> bool:
-    """Whether it was done in time, on a connection that held until then."""
+    """Whether `leaving` ended in time, without an error of the connection."""
     try:
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await leaving
@@ -326,7 +326,7 @@ def _off(subject: str, domain: str | None) -> str:
 
 
 async def _ignore(_packet: Packet) -> None:
-    """For a subscription that is only tried."""
+    """Handler of a subscription that is only tried."""
 
 
 def packet_of(message: Msg) -> Packet:

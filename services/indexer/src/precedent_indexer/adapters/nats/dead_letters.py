@@ -1,7 +1,7 @@
-"""The dead-letter stream: what was refused, with its original bytes.
+"""The dead-letter stream: refused messages with their original bytes.
 
-Which original has which dead letters is kept in memory, read from the stream at start and on from there: so that
-a message that is refused again, on a rebuild, is not written again, and callers see each original once.
+An index from original message to dead letters is kept in memory, and read from the stream at the start and on from
+there. So a message that is refused again in a rebuild is not written again, and callers see each original once.
 """
 
 import base64
@@ -30,15 +30,16 @@ _MAX_DIGITS: Final = 19
 
 
 class JetStreamDeadLetters:
-    """Where refused messages go, and where they are found again."""
+    """`DeadLetters` in a stream, and their lookup."""
 
     def __init__(self, bus: Bus, log_created: str, log_began_at: datetime | None) -> None:
-        """Dead letters from before the log are of an older one, whose sequences mean nothing now.
+        """Dead letters older than the log belong to an earlier log, and are ignored.
 
         Args:
             bus: the connection.
-            log_created: when the log was created.
-            log_began_at: when it stored its first message: earlier than that where it was put back from a backup.
+            log_created: creation time of the log.
+            log_began_at: when the log stored its first message, which is before its creation if it was restored from
+                a backup; None if it is empty.
         """
         self._bus = bus
         self._log_created = log_created
@@ -49,7 +50,7 @@ class JetStreamDeadLetters:
         self._read_up_to = 0
 
     async def put(self, message: LogMessage, refusal: Refusal) -> None:
-        """Store it durably; the same message twice is one dead letter."""
+        """Store a message as a dead letter, durable on return; the same message twice gives one dead letter."""
         await self.refresh()
         if message.seq in self._of_original:
             return
@@ -65,14 +66,14 @@ class JetStreamDeadLetters:
         subject = subjects.dead_letter_subject(subjects.collection_of(message.subject), refusal.reason)
         data = message.data
         if len(data) + sum(len(name) + len(value) + 4 for name, value in headers.items()) > self._room:
-            # The server would cut the connection over it, again and again: the bytes stay where they are, in the log.
+            # The server would close the connection over such a message each time, so its bytes stay in the log alone.
             data = b""
             headers[subjects.DETAIL_HEADER] = ascii_detail(
                 f"[larger than the server's max_payload: the bytes are in the log alone] {refusal.detail}"
             )
         _, had_one = await self._store(subject, data, headers)
         if had_one and not await self._is_known(message.seq):
-            # The stream remembers the message id of an older log's sequence; this one is another message.
+            # The duplicate was a message of an earlier log with this sequence: publish with another message id.
             headers[subjects.MSG_ID_HEADER] = f"dead:{message.seq}:{self._log_created}"
             await self._store(subject, data, headers)
 
@@ -96,7 +97,7 @@ class JetStreamDeadLetters:
         return (await self._state())["messages"]
 
     async def refresh(self) -> None:
-        """Take note of what the stream has got since the last time."""
+        """Read the dead letters that were written since the last call."""
         last = (await self._state())["last_seq"]
         async for letter in read_stream(self._bus, subjects.DEAD_LETTERS_STREAM, self._read_up_to + 1, last):
             original = _original_seq(letter.headers)
@@ -111,20 +112,20 @@ class JetStreamDeadLetters:
         self._read_up_to = max(self._read_up_to, last)
 
     def refusals(self) -> Mapping[int, Refusal]:
-        """Why each original was refused, by its sequence."""
+        """Reasons of the refusals, by the sequence of the original message."""
         return self._refusals
 
     def about(self, collection: str, ids: Collection[str]) -> list[int]:
-        """Originals that name one of these events, as far as they can be read, oldest first."""
+        """Sequences of original messages that name one of these events, oldest first."""
         wanted = {(collection, one) for one in ids}
         return sorted(original for original, event in self._events.items() if event in wanted)
 
     def originals(self) -> list[int]:
-        """Sequences of the originals that have a dead letter, newest first."""
+        """Sequences of the original messages, newest first."""
         return sorted(self._of_original, reverse=True)
 
     async def letter(self, original: int) -> DeadLetter | None:
-        """The dead letter of one original, if it is still there."""
+        """The dead letter of one original message; None if it is gone."""
         for seq in self._of_original.get(original, ()):
             found = await next_message(self._bus, subjects.DEAD_LETTERS_STREAM, seq)
             if found is not None and found.seq == seq:
@@ -133,7 +134,7 @@ class JetStreamDeadLetters:
         return None
 
     async def remove(self, original: int) -> None:
-        """Erase the dead letters of one original."""
+        """Erase the dead letters of one original message."""
         for seq in self._of_original.get(original, ()):
             try:
                 await self._bus.api(f"STREAM.MSG.DELETE.{subjects.DEAD_LETTERS_STREAM}", {"seq": seq})
@@ -159,7 +160,7 @@ def _printable(text: str) -> str:
 
 
 def _packed(headers: Mapping[str, list[str]]) -> str:
-    """The original headers in base64; where they do not fit beside the others, the largest are left out."""
+    """The original headers in base64; if they are too large, the largest are left out."""
     kept = {name: values for name, values in headers.items() if not name.lower().startswith("nats-")}
     while len(packed := base64.b64encode(dump(kept))) > _MAX_PACKED_CHARS:
         del kept[max(kept, key=lambda name: len(name) + sum(map(len, kept[name])))]
@@ -175,7 +176,7 @@ def _original_seq(headers: Mapping[str, list[str]]) -> int | None:
 
 
 def _number(text: str) -> int:
-    """A number of at most 63 bit, or 0: on a bus without roles, anybody may write a dead letter."""
+    """A number of at most 63 bits, or 0 if it is malformed: without roles, any client may write a dead letter."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS else 0
 
 

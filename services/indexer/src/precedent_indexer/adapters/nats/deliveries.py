@@ -1,7 +1,7 @@
-"""The durable consumer as a steady stream of deliveries.
+"""The durable consumer as a continuous stream of deliveries.
 
-One pull request is kept open at the server all the time, so that a message arrives when it is published and not
-when a timeout ends; messages wait in a bounded queue, and the server holds back what would not fit.
+One pull request is open at the server at all times, so that a message arrives when it is published. Messages wait in a
+bounded queue, and the server holds back those that would not fit.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ from precedent_schemas.subjects import CONSUMER, EVENTS_STREAM
 log = structlog.get_logger(__name__)
 
 INDEX_UUID_KEY: Final = "precedent_index"
-"""Key of the consumer's metadata that names the index which it feeds."""
+"""Key of the consumer's metadata with the UUID of the index that it feeds."""
 LOG_KEY: Final = "precedent_log"
-"""Key of the service's metadata that names the log whose index answers: its JetStream domain and its creation."""
+"""Key of the service's metadata with the log of the index: its JetStream domain and its creation time."""
 INSTANCE_KEY: Final = "precedent_instance"
-"""The same for the process that has claimed it: a copy of an index has the index's own name."""
+"""Key with the name of the process that has claimed the consumer: a copy of an index has the same UUID."""
 
 DIRECTORY_KEY: Final = "precedent_directory"
 """The same for the directory of that index, as `host:path`."""
@@ -38,7 +38,7 @@ _NS: Final = 1_000_000_000
 _PULL_EXPIRES_S: Final = 30
 _HEARTBEAT_S: Final = 5
 _SILENCE_S: Final = 2.5 * _HEARTBEAT_S
-"""After so long without a word, the open pull request is taken for lost."""
+"""Seconds without a heartbeat after which the open pull request counts as lost."""
 _LEAST_EXPIRES_S: Final = 0.5
 _LIMIT: Final = re.compile(r"MaxRequest(?P<what>Batch|Expires) of (?P<bound>\d+)")
 """How the server words that a pull request is beyond a limit of the consumer."""
@@ -48,34 +48,34 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class PulledDelivery:
-    """A message of the log and its settlement."""
+    """A delivered message of the log."""
 
     message: LogMessage
     _reply: str
     _bus: Bus
 
     async def ack(self) -> None:
-        """It is safely in the index."""
+        """The index has it: do not deliver it again."""
         await self._bus.publish(self._reply, b"+ACK")
 
     async def term(self) -> None:
-        """It is a dead letter."""
+        """The message is a dead letter: do not deliver it again."""
         await self._bus.publish(self._reply, b"+TERM")
 
     async def nak(self) -> None:
-        """It will not be worked on here: deliver it again at once."""
+        """This process will not process it: deliver it again at once."""
         await self._bus.publish(self._reply, b"-NAK")
 
     async def in_progress(self) -> None:
-        """It is still being worked on."""
+        """The message is still being processed: restart ack_wait."""
         await self._bus.publish(self._reply, b"+WPI")
 
 
 class PullFeed:
-    """The durable consumer `indexer`, pulled without a break."""
+    """`Deliveries` of the durable consumer `indexer`, pulled continuously."""
 
     def __init__(self, bus: Bus, window: int) -> None:
-        """`window`: most messages that lie at the server's or at our side of the open pull requests."""
+        """`window`: most messages that are requested from the server or queued here."""
         self._bus = bus
         self._window = window
         self._queue: deque[PulledDelivery] = deque()
@@ -92,11 +92,11 @@ class PullFeed:
         bus.on_reconnect.append(self._forget_pulls)
 
     async def start(self) -> None:
-        """Begin to listen."""
+        """Subscribe to the deliveries."""
         self._unsubscribe = await self._bus.subscribe(self._inbox, self._receive)
 
     async def stop(self) -> None:
-        """Take no more; what is queued and not handed out is delivered again at once, to whoever comes next."""
+        """Unsubscribe, and return the queued messages to the server, which delivers them again at once."""
         if self._unsubscribe is not None:
             await self._unsubscribe()
             self._unsubscribe = None
@@ -104,7 +104,7 @@ class PullFeed:
             await self._queue.popleft().nak()
 
     def waiting(self) -> list[PulledDelivery]:
-        """What has arrived and is not handed out yet."""
+        """Deliveries in the queue."""
         return list(self._queue)
 
     async def next_batch(self, limit: int, timeout_s: float) -> list[PulledDelivery]:
@@ -124,7 +124,7 @@ class PullFeed:
                 return []
         if self._unheard:
             self._unheard = False
-            # So it is as well while a cluster elects the consumer's leader: only its absence is one.
+            # No responder also means that a cluster is electing the leader: `state` tells the two apart.
             await self.state()
         if self._gone:
             self._gone = False
@@ -134,10 +134,10 @@ class PullFeed:
         return batch
 
     async def state(self) -> ConsumerState:
-        """How far the consumer is.
+        """State of the consumer on the server.
 
         Raises:
-            ConsumerGone: it was deleted.
+            ConsumerGone: the consumer was deleted.
         """
         try:
             info = await self._bus.api(f"CONSUMER.INFO.{EVENTS_STREAM}.{CONSUMER}")
@@ -187,7 +187,7 @@ class PullFeed:
             return
         self._asked -= int(packet.headers.get("Nats-Pending-Messages", self._asked))
         if status == "503":
-            # Nobody listens for pull requests: the consumer, its leader, its stream or JetStream is away.
+            # No responder to pull requests: the consumer, its leader, its stream or JetStream is missing.
             self._unheard = True
             self._arrived.set()
         elif status == "409":
@@ -212,7 +212,7 @@ class PullFeed:
 
 def _log_message(packet: Packet) -> LogMessage:
     tokens = packet.reply.split(".")
-    # Servers that know domains put two tokens more in front of the stream's name.
+    # Servers with JetStream domains put two more tokens in front of the stream's name.
     at = 2 if len(tokens) == 9 else 4  # noqa: PLR2004 -- tokens of an acknowledgement subject without a domain
     deliveries, seq, _, stored_ns = (int(token) for token in tokens[at + 2 : at + 6])
     return LogMessage(

@@ -38,10 +38,10 @@ _CONFIG: Final[dict[str, Any]] = {
 
 
 async def ensure_bucket(bus: Bus, replicas: int) -> None:
-    """Create the bucket where it is missing, on so many servers; afterwards that is the operator's.
+    """Create the bucket if it is missing, with so many replicas; later the operator may change them.
 
     Raises:
-        StartRefused: it can neither be seen nor created.
+        StartRefused: the bucket can neither be read nor created.
     """
     try:
         await bus.api(f"STREAM.INFO.{LEASES_STREAM}")
@@ -67,7 +67,7 @@ class LeaseEntry:
         self._bus = bus
 
     async def read(self) -> tuple[Claim | None, int]:
-        """The claim, as the leader of the bucket's replicas has it."""
+        """The claim and its revision, from the leader of the bucket's stream."""
         try:
             found = (await self._bus.api(f"STREAM.MSG.GET.{LEASES_STREAM}", {"last_by_subj": LEASE_SUBJECT}))["message"]
         except JetStreamRefused as error:
@@ -77,12 +77,12 @@ class LeaseEntry:
         try:
             claim = Claim(**json.loads(base64.b64decode(found.get("data") or "")))
         except (ValueError, TypeError):
-            # Deleted by hand, or somebody else's words: as good as none.
+            # Deleted by hand, or not written by an indexer: treated as no claim.
             claim = None
         return claim, int(found["seq"])
 
     async def put(self, claim: Claim, revision: int) -> int:
-        """Replace the claim of this revision."""
+        """Replace the claim at `revision`; the new revision."""
         try:
             return await self._bus.publish_to_stream(
                 LEASE_SUBJECT, json.dumps(asdict(claim)).encode(), {_EXPECTED: str(revision)}

@@ -1,4 +1,4 @@
-"""The log, read and written through the JetStream API."""
+"""The log, read and written through JetStream's API. The only reader of streams."""
 
 import asyncio
 import contextlib
@@ -19,10 +19,10 @@ from precedent_schemas.events import Deletion
 _ERASE_AT_ONCE: Final = 16
 _READ_AT_ONCE: Final = 256
 _READ_BYTES: Final = 1024 * 1024
-"""Most messages, and bytes, that one request reads: thousands of messages a second, little to keep in memory."""
+"""Most messages, and bytes, of one request: thousands of messages a second with little memory."""
 _LAG_LOOKS: Final = 30
 _LAG_PAUSE_S: Final = 0.1
-"""How often, and seconds in between, a replica that lags behind its leader is asked again."""
+"""Number of requests to a replica that lags behind its leader, and seconds in between."""
 _SERVER_HEADERS: Final = frozenset(
     {
         "nats-stream",
@@ -37,13 +37,13 @@ _SERVER_HEADERS: Final = frozenset(
 
 
 class JetStreamLog:
-    """The log of security events."""
+    """`Log` in the stream of security events."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     async def state(self) -> LogState:
-        """Its extent now."""
+        """The extent of the log now."""
         info = await self._bus.api(f"STREAM.INFO.{subjects.EVENTS_STREAM}")
         state = info["state"]
         return LogState(info["created"], state["first_seq"], state["last_seq"], state["messages"], state["bytes"])
@@ -55,12 +55,12 @@ class JetStreamLog:
         return found
 
     async def read(self, first: int, last: int) -> AsyncIterator[LogMessage]:
-        """What still exists from `first` to `last`, in order, by direct gets that skip what is gone."""
+        """Messages that still exist from `first` to `last`, in order, by batches of direct gets."""
         async for message in read_stream(self._bus, subjects.EVENTS_STREAM, first, last):
             yield message
 
     async def deletions(self, collection: str, after_seq: int) -> AsyncIterator[LogMessage]:
-        """The deletions of a collection behind `after_seq`, in order."""
+        """The deletions of a collection after sequence `after_seq`, in order."""
         seq = after_seq + 1
         while message := await next_message(
             self._bus, subjects.EVENTS_STREAM, seq, subjects.deletion_subject(collection)
@@ -69,14 +69,14 @@ class JetStreamLog:
             seq = message.seq + 1
 
     async def publish_deletion(self, collection: str, deletion: Deletion) -> int:
-        """Write a deletion; its sequence."""
+        """Publish a deletion; its sequence."""
         headers = {subjects.MSG_ID_HEADER: f"deletion:{secrets.token_hex(16)}", **tracing.carried()}
         return await self._bus.publish_to_stream(
             subjects.deletion_subject(collection), encode_log_message(deletion), headers
         )
 
     async def erase(self, seqs: Sequence[int]) -> None:
-        """Overwrite messages in the log's files; several at once, since each takes the server milliseconds."""
+        """Overwrite messages in the log's files; 16 at a time, since each takes the server milliseconds."""
         gate = asyncio.Semaphore(_ERASE_AT_ONCE)
 
         async def erase_one(seq: int) -> None:
@@ -87,7 +87,7 @@ class JetStreamLog:
                     if error.err_code not in MESSAGE_GONE and await self._exists(seq):
                         raise
 
-        # All are tried, and the first failure leaves as itself: a group of exceptions would be no Fault.
+        # All are tried, and the first failure is raised as itself: a group of exceptions would be no Fault.
         for failure in await asyncio.gather(*map(erase_one, seqs), return_exceptions=True):
             if failure is not None:
                 raise failure
@@ -147,12 +147,12 @@ async def _next_messages(bus: Bus, stream: str, seq: int, subject: str, most: in
 async def _unless_behind(
     bus: Bus, stream: str, seq: int, subject: str, look: Callable[[], Awaitable[list[LogMessage]]]
 ) -> list[LogMessage]:
-    """What `look` finds; nothing only where the stream's leader has nothing there either.
+    """The result of `look`; empty only if the stream's leader has no such message either.
 
-    In a cluster any replica answers a direct get, also one that lags behind: what it lacks would be taken for gone.
+    In a cluster any replica answers a direct get. Messages that a lagging replica lacks must not be taken for deleted.
 
     Raises:
-        BusUnavailable: a replica lags behind for seconds, or there is no leader.
+        BusUnavailable: a replica lags for seconds, or there is no leader.
     """
     for _ in range(_LAG_LOOKS):
         if found := await look():
@@ -168,12 +168,12 @@ async def _unless_behind(
 
 
 def _ends_batch(packet: Packet) -> bool:
-    # A server that knows no batches says of no message how many are still to come.
+    # A server without batches does not say how many messages are pending.
     return "Nats-Sequence" not in packet.headers or "Nats-Num-Pending" not in packet.headers
 
 
 async def next_message(bus: Bus, stream: str, seq: int, subject: str = ">") -> LogMessage | None:
-    """The first message of a stream at `seq` or behind it, on `subject`.
+    """The first message of a stream on `subject` from `seq` on; None if there is none.
 
     Raises:
         BusUnavailable: the stream does not answer.
@@ -192,7 +192,7 @@ def _direct_get(bus: Bus, stream: str) -> str:
 
 
 def _read(packet: Packet, stream: str, seq: int) -> LogMessage | None:
-    """The message in an answer; None where there is none at `seq` or behind it."""
+    """The message in a reply; None if the stream has none from `seq` on."""
     found = packet.headers.get("Nats-Sequence")
     if found is None:
         if packet.headers.get("Status") == "404":
@@ -209,18 +209,18 @@ def _read(packet: Packet, stream: str, seq: int) -> LogMessage | None:
 
 
 def message_headers(packet: Packet) -> Mapping[str, list[str]]:
-    """Headers as the publisher gave them, without those that the server adds to a direct get."""
+    """Headers of the publisher, without those that the server adds to a direct get."""
     return {name: [value] for name, value in packet.headers.items() if name.lower() not in _SERVER_HEADERS}
 
 
 def parse_time(text: str) -> datetime:
-    """A time as the server writes it, cut to the microsecond.
+    """Parses a time of the server, truncated to the microsecond.
 
     Raises:
-        BusUnavailable: it is none.
+        BusUnavailable: it is malformed.
     """
     whole, _, fraction = text.rstrip("Z").partition(".")
-    # Cut, never rounded: the consumer's nanoseconds are cut in the same way.
+    # Truncated, not rounded: the consumer's nanoseconds are truncated too.
     with contextlib.suppress(ValueError):
         return datetime.fromisoformat(f"{whole}.{fraction.ljust(6, '0')[:6]}").replace(tzinfo=UTC)
     raise BusUnavailable(f"the server's time {text!r} is not RFC 3339")

@@ -23,12 +23,12 @@ _NOBODY_LISTENS: Final = "503"
 
 
 def api_prefix(domain: str | None) -> str:
-    """Subject prefix of JetStream's API, in a domain or in that of the server that we are connected to."""
+    """Subject prefix of JetStream's API in a domain; None is the domain of the connected server."""
     return f"$JS.{domain}.API" if domain else "$JS.API"
 
 
 def refusal(what: str, error: dict[str, Any]) -> JetStreamRefused:
-    """An error as JetStream words it."""
+    """The error in a reply of JetStream."""
     return JetStreamRefused(
         what, int(error.get("code", 0)), int(error.get("err_code", 0)), str(error.get("description", ""))
     )
@@ -80,7 +80,7 @@ class ReplyInbox:
 
 
 class AwaitedAck:
-    """Takes the answers to one publish until the stream that is meant has spoken."""
+    """Collects the replies to one publish until the expected stream has answered."""
 
     def __init__(self, subject: str, domain: str | None) -> None:
         """`domain`: as `Bus.domain`."""
@@ -94,7 +94,7 @@ class AwaitedAck:
         self._heard = "no answer in time"
 
     def take(self, packet: Packet) -> bool:
-        """Take in an answer; whether it is the last that is waited for."""
+        """Add a reply; whether it is the last one."""
         if not packet.data and packet.headers.get("Status") == _NOBODY_LISTENS:
             self._heard = f"no stream takes it, or JetStream is off (is there a stream {self._stream}?)"
             return True
@@ -114,7 +114,7 @@ class AwaitedAck:
         return True
 
     async def refused_or(self, complete: asyncio.Event) -> None:
-        """Wait until `complete`, or until a refusal has been the only word for a moment."""
+        """Wait until `complete`, or until no acknowledgement has followed a refusal for a moment."""
         accepted = asyncio.ensure_future(complete.wait())
         refused = asyncio.ensure_future(self._is_refused.wait())
         try:

@@ -1,4 +1,4 @@
-"""What the fields of an event cannot hold, kept in its attributes: odd values, odd keys, too many of them."""
+"""Values that the fields of an event cannot hold, kept as attributes: illegal values, illegal or too many keys."""
 
 import hashlib
 import json
@@ -10,15 +10,15 @@ from precedent_schemas.fields import AttributeValue, check_attributes
 from precedent_schemas.limits import MAX_ATTRIBUTE_KEY_CHARS, MAX_ATTRIBUTES
 
 _OURS: Final = frozenset({"old_id", "old_document", "old_keys", "old_more", "text_rest"})
-"""Attributes that the import itself writes; an item's own key of such a name is treated as one that is not allowed."""
+"""Attributes that the import writes; a key of the item with such a name is renamed like an illegal one."""
 _KEY: Final = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_ATTRIBUTE_KEY_CHARS}}}")
 _NOT_IN_KEYS: Final = re.compile(r"[^A-Za-z0-9_.-]")
 _STEM_CHARS: Final = 55
-"""Of an odd key; a dot and eight characters that tell it from others follow."""
+"""Characters kept of an illegal key; a dot and eight characters of its digest follow."""
 
 
 class Keeper:
-    """The attributes of one event, and what was changed in its making.
+    """Builds the attributes of one event, and records what was changed.
 
     Attributes:
         attributes: at most 64, each of them legal.
@@ -29,16 +29,16 @@ class Keeper:
         self.attributes: dict[str, AttributeValue] = {}
         self.changes: list[str] = []
 
-    def keep(self, key: str, value: Any, change: str) -> None:  # noqa: ANN401 -- whatever the old item held
+    def keep(self, key: str, value: Any, change: str) -> None:  # noqa: ANN401 -- any value of an old item
         """Keep a value that its field cannot hold."""
         self.attributes[key] = _storable(value)
         self.changes.append(change)
 
     def keep_own(self, own: Mapping[str, Any]) -> None:
-        """Take in the item's own keys, after everything that `keep` was called for."""
+        """Add the item's own keys, after every call of `keep`."""
         names: dict[str, str] = {}
         renamed: dict[str, str] = {}
-        # Sorted: the store gives them in another order each time, and the same item must give the same bytes.
+        # Sorted: the store returns them in varying order, and the same item must give the same bytes.
         for key in sorted(own):
             if _KEY.fullmatch(key) and key not in _OURS and key not in self.attributes:
                 names[key] = key
@@ -62,7 +62,7 @@ class Keeper:
 
 
 def clean(text: str) -> str:
-    """`text` without lone surrogates: they have no bytes in UTF-8, so no log takes them."""
+    """`text` without lone surrogates, which UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -72,7 +72,7 @@ def _legal_name(key: str) -> str:
 
 
 def _storable(value: Any) -> AttributeValue:  # noqa: ANN401 -- as above
-    """`value` as an attribute can hold it; what it cannot hold becomes a string."""
+    """`value` as a legal attribute value; other values become a string."""
     if isinstance(value, str):
         return clean(value)
     try:

@@ -1,4 +1,4 @@
-"""The command `import-chroma`: puts reader, log and run together, and says what happens."""
+"""The command `import-chroma`: connects source, target and run, and reports the progress."""
 
 import asyncio
 import contextlib
@@ -32,12 +32,12 @@ log = structlog.get_logger(__name__)
 
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 _LINE_EVERY_S: Final = 5.0
-"""Between two log lines of progress, where there is no terminal for a bar."""
+"""Seconds between two log lines of progress, if there is no terminal for a bar."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the operator asked for: from where, to where, and how."""
+    """Arguments of the command."""
 
     directory: Path
     collection: str
@@ -48,14 +48,14 @@ class Request:
 
 
 async def import_chroma(settings: Settings, request: Request, say: Callable[[str], object]) -> Report:
-    """Import, and `say` at the end what was done.
+    """Import, and print a summary with `say`.
 
     Raises:
-        ImportFailed: it could not be done, or not to its end.
+        ImportFailed: the import failed or was interrupted.
         StartRefused: no connection to NATS.
     """
     zone = _checked(request)
-    # Told to stop, it still ends in an orderly way: the copy must not stay behind.
+    # A signal cancels the task, so that the copy of the directory is removed.
     task = asyncio.ensure_future(_import(settings, request, zone))
     loop = asyncio.get_running_loop()
     for number in _STOPPING:
@@ -98,7 +98,7 @@ def _checked(request: Request) -> tzinfo:
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[Report], None]]:
-    """A bar on a terminal, else a log line now and then."""
+    """A progress bar on a terminal, otherwise a log line every few seconds."""
     if not sys.stderr.isatty():
         yield _Lines()
         return
@@ -119,7 +119,7 @@ class _Lines:
 
 
 def summary(request: Request, report: Report) -> str:
-    """What was done, for people: counts, and everything that was changed or skipped, with the reason."""
+    """Summary for people: counts, and what was changed or skipped, with the reason."""
     verb = "would be published" if request.rules.dry_run else "published"
     counted = f"{report.total} items, {report.published} {verb}, {report.skipped.total()} skipped"
     lines = ["dry run: nothing was published"] if request.rules.dry_run else []

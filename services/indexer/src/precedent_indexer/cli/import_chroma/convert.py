@@ -1,7 +1,7 @@
-"""An item of the old service as an event: what it says, and what had to be changed for it to be said.
+"""Converts an item of the old service into an event.
 
-Pure and deterministic: the same item gives the same id and the same bytes on every run. Nothing is dropped in
-silence: a value that its field cannot hold becomes an attribute of the same name, and every such change is named.
+The conversion is pure and deterministic: the same item gives the same id and the same bytes on every run. No value is
+dropped silently: a value that its field cannot hold becomes an attribute of the same name, and the change is reported.
 """
 
 import hashlib
@@ -29,9 +29,9 @@ from precedent_schemas.subjects import is_kind
 
 DEFAULT_KIND: Final = "imported"
 NO_TEXT: Final = "(no text)"
-"""Stands for a text that was never there: an event must have one."""
+"""Text of an event whose item has none."""
 HEADER_ROOM: Final = 1_024
-"""Bytes of a message of the log that are left to its headers."""
+"""Bytes of a message of the log that are reserved for its headers."""
 _CUT_MARK: Final = " [cut]"
 _MAX_KIND_CHARS: Final = 128
 _OWN_FIELDS: Final = frozenset({"user", "ip", "severity", "timestamp", "refined_text"})
@@ -46,7 +46,7 @@ _SEVERITY_WORDS: Final[Mapping[str, int]] = {
     "severe": 5,
 }
 _EPOCH_SCALES: Final = ((1e17, 1_000_000_000), (1e14, 1_000_000), (1e11, 1_000))
-"""From which number on an epoch is in nanoseconds, microseconds, milliseconds; below all: seconds."""
+"""Smallest epoch in nanoseconds, microseconds, milliseconds, and their divisors; smaller ones are seconds."""
 _EPOCH: Final = re.compile(r"\d{9,19}(\.\d+)?", re.ASCII)
 _EVENT_ID: Final[TypeAdapter[str]] = TypeAdapter(EventId)
 
@@ -62,12 +62,12 @@ class OldItem:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the operator chose.
+    """Options of the conversion.
 
     Attributes:
-        kind: of every event; None: the item's own `kind` or `category` where it may be one, else `imported`.
-        zone: of times without an offset.
-        max_bytes: of one event as JSON.
+        kind: kind of every event; None takes the item's `kind` or `category` if it is legal, else `imported`.
+        zone: time zone of times without an offset.
+        max_bytes: most bytes of one event as JSON.
     """
 
     kind: str | None = None
@@ -77,7 +77,7 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """An item as an event, ready to be published, and what was changed, each change named once."""
+    """An event that is ready to be published, and what was changed: one sentence for each kind of change."""
 
     id: str
     kind: str
@@ -87,11 +87,11 @@ class Converted:
 
 
 class NotConvertible(ValueError):
-    """The item cannot be an event at all; the message says why."""
+    """The item cannot be converted; the message says why."""
 
 
 def event_id(old_id: str) -> str:
-    """The id of the event that an item becomes: its own where it may be one, else one derived from it."""
+    """Id of the event of an item: the item's id if it is legal, otherwise one derived from it."""
     try:
         return _EVENT_ID.validate_python(old_id)
     except ValidationError:
@@ -99,10 +99,10 @@ def event_id(old_id: str) -> str:
 
 
 def convert(item: OldItem, choices: Choices) -> Converted:
-    """The event that `item` becomes.
+    """Convert `item` into an event.
 
     Raises:
-        NotConvertible: not even a cut event fits into `max_bytes`.
+        NotConvertible: even with its attributes cut, the event does not fit into `max_bytes`.
     """
     keeper = Keeper()
     new_id = event_id(item.id)

@@ -1,4 +1,4 @@
-"""The import of old items into the log: each exactly where the log does not have it, and never over something newer.
+"""Imports old items into the log: only items that the log does not have, and never over something newer.
 
 The import reads from the log what it holds before it publishes anything. Every publish then names the sequence that the
 log must end with: if another client has published or deleted meanwhile, the log refuses the publish, and the import
@@ -54,20 +54,20 @@ class Target(Protocol):
         """Every event and deletion of the collection after `seq`."""
 
     async def append(self, kind: str, event_id: str, data: bytes, after: int) -> int | None:
-        """Publish right after sequence `after`; its own, or None where the log ends elsewhere."""
+        """Publish right after sequence `after`; the new sequence, or None if the log does not end there."""
 
     async def in_index(self, ids: Sequence[str]) -> dict[str, int]:
-        """Sequences of those of `ids` that the index has."""
+        """Sequences of those of `ids` that the index has, by id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a run may do.
+    """Options of a run.
 
     Attributes:
-        dry_run: publish nothing, only say what would be.
-        include_deleted: import also what was deleted by its id.
-        include_cleared: import also where the collection was cleared.
+        dry_run: publish nothing, only report.
+        include_deleted: also import items that were deleted by id.
+        include_cleared: also import items that the log had before the collection was cleared.
     """
 
     dry_run: bool = False
@@ -77,7 +77,7 @@ class Rules:
 
 @dataclass(slots=True)
 class Report:
-    """What a run did; in a dry run, what it would have done."""
+    """What a run did, or would do in a dry run."""
 
     total: int = 0
     published: int = 0
@@ -87,12 +87,12 @@ class Report:
 
     @property
     def done(self) -> int:
-        """Items that are settled."""
+        """Number of items that were published or skipped."""
         return self.published + self.skipped.total()
 
 
 class Known:
-    """What the log says of the ids that matter here."""
+    """What the log holds of the ids of the import."""
 
     def __init__(self, wanted: set[str], rules: Rules) -> None:
         self._wanted = wanted
@@ -102,7 +102,7 @@ class Known:
         self._cleared = 0
 
     def observe(self, message: LogMessage) -> None:
-        """Take in one message; in any order, and as often as one likes."""
+        """Add a message; in any order, and repeatedly without effect."""
         operation = decode(message)
         if isinstance(operation, PutEvent):
             self.has(operation.event.id, operation.seq)
@@ -113,12 +113,12 @@ class Known:
                 self._deleted[one] = max(self._deleted.get(one, 0), operation.seq)
 
     def has(self, one: str, seq: int) -> None:
-        """An event with this id is there."""
+        """Note that an event with this id exists."""
         if one in self._wanted:
             self._present[one] = max(self._present.get(one, 0), seq)
 
     def objection(self, one: str) -> str | None:
-        """Why the item with this id must not be published; None where it may."""
+        """Why the item with this id must not be published; None if it may."""
         present, deleted = self._present.get(one, 0), self._deleted.get(one, 0)
         if deleted > present and not self._rules.include_deleted:
             return DELETED
@@ -128,12 +128,12 @@ class Known:
 
 
 class Import:
-    """One run."""
+    """One run of the import."""
 
     def __init__(
         self, source: Source, target: Target, choices: Choices, rules: Rules, *, retry_s: float = _RETRY_S
     ) -> None:
-        """`retry_s` seconds lie between two attempts to reach a log that does not answer."""
+        """`retry_s`: seconds between two attempts to reach a log that does not answer."""
         self._retry_s = retry_s
         self._source = source
         self._target = target
@@ -143,10 +143,10 @@ class Import:
         self.report = Report()
 
     async def run(self, on_progress: Callable[[Report], None]) -> Report:
-        """Import everything that may be; `on_progress` is called after every item.
+        """Import every item that may be imported; `on_progress` is called after every item.
 
         Raises:
-            ImportFailed: it cannot go on; what was published stays, and another run goes on from there.
+            ImportFailed: the run cannot continue; published items stay, and another run continues from there.
         """
         ids = await asyncio.to_thread(self._source.ids)
         self.report.total = len(ids)
@@ -162,7 +162,7 @@ class Import:
     async def _look_at_everything(self, known: Known, ids: Sequence[str]) -> None:
         if await self._catch_up_patiently(known):
             return
-        # Retention or a purge may have taken events out of the log that the index still shows.
+        # Retention or a purge may have removed events from the log that the index still has.
         open_ids = [one for one in map(event_id, ids) if known.objection(one) is None]
         for part in _parts(list(dict.fromkeys(open_ids)), _ASKED_AT_ONCE):
             try:
@@ -181,7 +181,7 @@ class Import:
         end, whole = await self._target.end()
         async for message in self._target.since(self._seq):
             known.observe(message)
-        # The end as it was before reading: what came since is refused at the publish, and read then.
+        # The end before the read: if messages arrived since, the publish is refused and they are read then.
         self._seq = end
         return whole
 
@@ -199,7 +199,7 @@ class Import:
             self.report.skipped[objection] += 1
 
     async def _publish(self, converted: Converted, known: Known) -> str | None:
-        """Publish it unless something speaks against it: what does."""
+        """Publish an event unless there is an objection; the objection."""
         if self._rules.dry_run:
             if len(self.report.samples) < _SAMPLES:
                 self.report.samples.append(converted)
@@ -234,12 +234,12 @@ class Import:
         except NotPermitted:
             raise
         except BusUnavailable as error:
-            # It may be stored nevertheless: the log is asked, as after a conflict.
+            # It may be stored nevertheless: the log is read again, as after a conflict.
             log.warning("publish_unanswered", id=converted.id, error=str(error))
             return None
 
     async def _catch_up_patiently(self, known: Known) -> bool:
-        """Read what is new, through outages of some length; whether the log is whole."""
+        """Read new messages, with retries during an outage; whether the log still has every message."""
         for _ in range(_MOST_RETRIES):
             try:
                 return await self._catch_up(known)
@@ -256,7 +256,7 @@ class Import:
 
 
 def _leave_if_told() -> None:
-    # A cancellation that comes just as an answer does is swallowed by asyncio.wait_for before Python 3.12.
+    # Before Python 3.12, asyncio.wait_for swallows a cancellation that arrives together with its result.
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

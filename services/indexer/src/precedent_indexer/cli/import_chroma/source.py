@@ -1,7 +1,7 @@
-"""The data directory of the old service, read from a copy: the original is never opened by Chroma.
+"""Reads the data directory of the old service from a copy: Chroma never opens the original.
 
-Only Chroma's SQLite file is copied. Texts, metadata and ids are all in there, and the vectors beside it are not
-needed: the indexer makes its own. So a directory whose vector files are broken can be imported too.
+Only Chroma's SQLite file is copied. It has the ids, texts and metadata; the vectors are not needed, since the indexer
+computes its own. So a directory with broken vector files can be imported too.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 _DATABASE: Final = "chroma.sqlite3"
 _SPARE_BYTES: Final = 64 * 1024 * 1024
-"""Room that must be left beside the copy: opening it may bring it to Chroma's newer layout."""
+"""Bytes that must stay free beside the copy: opening it may migrate it to Chroma's current layout."""
 _SHOWN: Final = 20
 
 
@@ -62,7 +62,7 @@ def old_collection(directory: Path, name: str) -> Iterator[OldCollection]:
             client = open_client(Path(work))
             names = sorted(str(one.name) for one in client.list_collections())
             counts = {one: client.get_collection(one, embedding_function=None).count() for one in names}
-        except Exception as error:  # Chroma raises bare exceptions of many kinds over broken files
+        except Exception as error:  # Chroma raises many kinds of errors over broken files
             raise ImportFailed(
                 f"Chroma cannot open a copy of {directory} ({type(error).__name__}): "
                 f"check that {_DATABASE} in it is whole, or take a backup of it"
@@ -73,7 +73,7 @@ def old_collection(directory: Path, name: str) -> Iterator[OldCollection]:
                 raise ImportFailed(f"{directory} has no collection {name!r}; give --collection one of: {there}")
             yield OldCollection(name, client.get_collection(name, embedding_function=None))
         finally:
-            with contextlib.suppress(Exception):  # the copy is thrown away in any case
+            with contextlib.suppress(Exception):  # the copy is removed in any case
                 client.close()  # type: ignore[attr-defined] # the interface lacks what the client has
 
 
@@ -89,7 +89,7 @@ def _files(directory: Path) -> list[Path]:
             f"{directory} is no data directory of Chroma: it has no {_DATABASE}, but "
             f"{', '.join(there[:_SHOWN]) or 'nothing at all'}{hint}"
         )
-    # A journal belongs to its database: without it, what was being written last would be torn.
+    # The journal belongs to the database: without it, the last transaction could be torn.
     return [database, *(one for end in ("-journal", "-wal") if (one := Path(f"{database}{end}")).is_file())]
 
 

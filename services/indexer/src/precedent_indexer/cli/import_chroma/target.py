@@ -1,4 +1,4 @@
-"""One collection in the log, as an import needs it: everything about it, and publishing onto a known end."""
+"""One collection in the log: reads its messages, and publishes only if the log ends at a known sequence."""
 
 import secrets
 from collections.abc import AsyncIterator, Sequence
@@ -34,7 +34,7 @@ class CollectionLog:
         self.collection = collection
 
     async def end(self) -> tuple[int, bool]:
-        """The last sequence of the log, and whether the log still has every message that it ever stored.
+        """The last sequence of the log, and whether it still has every message that it ever stored.
 
         Raises:
             ImportFailed: there is no log.
@@ -55,7 +55,7 @@ class CollectionLog:
                 yield message
 
     async def append(self, kind: str, event_id: str, data: bytes, after: int) -> int | None:
-        """Publish an event as the message right after sequence `after`; None where the log ends elsewhere.
+        """Publish an event right after sequence `after`; its sequence, or None if the log does not end there.
 
         Raises:
             BusUnavailable: no acknowledgement came; it may be stored nevertheless.
@@ -73,10 +73,10 @@ class CollectionLog:
             raise
 
     async def in_index(self, ids: Sequence[str]) -> dict[str, int]:
-        """Sequences of those of `ids` that the index has.
+        """Sequences of those of `ids` that the index has, by id.
 
         Raises:
-            BusUnavailable: no indexer answers, or it cannot.
+            BusUnavailable: no indexer answers, or it answers with an error.
         """
         request = GetRequest(ids=list(ids))
         subject = question_subject(self.collection, catalogue.GET.verb)

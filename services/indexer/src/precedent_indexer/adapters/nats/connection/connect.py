@@ -1,4 +1,4 @@
-"""How a connection to NATS begins: files looked into first, refusals told apart from outages, and never without end."""
+"""Connects to NATS: checks the files first, distinguishes refusals from outages, and has a time limit."""
 
 import asyncio
 import ssl
@@ -15,7 +15,7 @@ from precedent_indexer.settings import Settings, without_secrets
 from precedent_schemas.servers import parse_addresses
 
 _PING_INTERVAL_S: Final = 5
-"""With two outstanding pings, a server that hangs is noticed within 15 seconds."""
+"""With at most two outstanding pings, a server that hangs is detected within 15 seconds."""
 RECONNECT_WAIT_S: Final = 0.5
 """Seconds between two attempts to reach a server."""
 _CANCELLATIONS: Final = 4
@@ -23,7 +23,7 @@ _GIVE_UP_S: Final = 2.0
 
 
 class Admission:
-    """Who a client is to a server, and whether a server takes it for that: at the first connect, and ever after."""
+    """Credentials of a client, and whether the servers accept them, at the first connect and at every reconnect."""
 
     def __init__(self, client: TolerantClient, settings: Settings) -> None:
         self._client = client
@@ -33,7 +33,7 @@ class Admission:
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def take(self, error: Exception) -> None:
-        """Note an error of the connection; what trying again cannot help ends the attempts."""
+        """Note an error of the connection; refusals by every server end the attempts."""
         self._failures.append(error)
         refusals = [one for one in self._failures if _is_refusal(one)]
         if len(refusals) >= len(self._servers) and not self._refused.done():
@@ -41,15 +41,15 @@ class Admission:
 
     @property
     def is_refused(self) -> bool:
-        """Whether every server has refused us since we were last connected."""
+        """Whether every server has refused us since the last connect."""
         return self._refused.done()
 
     def granted(self) -> None:
-        """We are connected."""
+        """Note that the connection is up."""
         self._failures.clear()
 
     async def connect(self, name: str, **callbacks: Callable[..., Awaitable[None]]) -> None:
-        """Connect, trying until `precedent_start_timeout_s` is over; `callbacks` are the library's own.
+        """Connect, with retries for `precedent_start_timeout_s` seconds; `callbacks` are those of the library.
 
         Raises:
             StartRefused: no server was reached, or it refused us; the message says which server and why.
@@ -68,28 +68,28 @@ class Admission:
             await self._give_up(attempt)
             raise
         except Exception as error:
-            # Also of the keys' own library, whose exceptions have no common base.
+            # The library for keys raises exceptions without a common base.
             await self._give_up(attempt)
             raise self.failure(error) from error
 
     async def _give_up(self, attempt: asyncio.Future[None]) -> None:
-        # The library swallows a cancellation that comes at some moments, and then goes on for ever.
+        # The library swallows a cancellation at some points, and then continues without end.
         for _ in range(_CANCELLATIONS):
             attempt.cancel()
             done, _ = await asyncio.wait({attempt}, timeout=_GIVE_UP_S / _CANCELLATIONS)
             if done:
                 break
         attempt.add_done_callback(noticed)
-        # It fails where nothing was begun, and its own waits are unbounded.
+        # `close` fails if nothing was begun, and has no time limit.
         closing = asyncio.ensure_future(self._client.close())
         await asyncio.wait({closing}, timeout=_GIVE_UP_S)
         closing.cancel()
         closing.add_done_callback(noticed)
 
     def failure(self, error: Exception) -> StartRefused:
-        """What to say where we are refused, or cannot get there for `error`."""
+        """The error of the start, for a refusal or for the last `error`."""
         refusals = [one for one in self._failures if _is_refusal(one)]
-        # The first refusal is the cause, and what follows from it no clearer; of outages the last is the newest.
+        # Of refusals the first one is the cause; of outages the last one is the current one.
         why = refusals[0] if refusals else (self._failures or [error])[-1]
         failure = _kind(why)(
             f"no connection to NATS at NATS_URL={without_secrets(self._settings.nats_url)} "
@@ -126,14 +126,14 @@ class Admission:
         return str(given or next((server.user for server in self._servers if server.user), "nobody"))
 
     def _renew(self) -> None:
-        """Take in the files as they are now; the library itself reads a credentials file at each connect."""
+        """Read the TLS files again; the library reads a credentials file at each connect."""
         try:
             if self._settings.nats_creds:
                 checked_creds(self._settings.nats_creds)
             if self._client.demands_tls:
                 self._client.options["tls"] = tls_context(self._settings)
         except SettingsWrong as error:
-            # Tried again: it may be in the midst of being written.
+            # The next connect tries again: the file may just be being written.
             raise nats.errors.Error(str(error)) from error
 
     def _options(self, name: str) -> dict[str, Any]:
@@ -171,14 +171,14 @@ class Admission:
 
 
 def cannot_be_heard(error: NotPermitted, settings: Settings) -> StartDenied:
-    """The refusal of a start whose connection would never hear an answer."""
+    """The error of a start whose connection may not subscribe to its inbox."""
     return StartDenied(f"connected to NATS at NATS_URL={without_secrets(settings.nats_url)}, but {error}")
 
 
 def _kind(why: Exception) -> type[StartRefused]:
     if _is_refusal(why):
         return StartDenied
-    # Of the keys' own library: what is in the file is no key.
+    # An error of the library for keys: the file holds no valid key.
     return StartRefused if isinstance(why, OSError | nats.errors.Error) else SettingsWrong
 
 

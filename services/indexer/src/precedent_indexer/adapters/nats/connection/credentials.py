@@ -1,4 +1,4 @@
-"""The files that say who we are: read again at each connect, since they are renewed, and looked at for their end."""
+"""Credentials and TLS files: read again at each connect, since they are renewed, and checked for their expiry."""
 
 import base64
 import json
@@ -13,25 +13,25 @@ from precedent_indexer.settings import Settings
 _CREDS_MARKS: Final = ("BEGIN NATS USER JWT", "BEGIN USER NKEY SEED")
 _JWT_PARTS: Final = 3
 WARN_BEFORE: Final = timedelta(days=7)
-"""How long before its end a file is warned of; where it lives for less than ten times as long, its last tenth."""
+"""Time before the expiry of a file at which warnings begin; for short-lived files, the last tenth of their life."""
 
 
 def checked_creds(path: Path) -> str:
-    """The path of a credentials file that has what it must.
+    """The path of a credentials file, checked for its parts.
 
     Raises:
-        SettingsWrong: it cannot be read, or something is missing, as in a file that is being written.
+        SettingsWrong: it cannot be read, or a part is missing, for example while the file is being written.
     """
     text = _read(path)
     missing = [mark for mark in _CREDS_MARKS if mark not in text]
     if missing:
-        # The library would look for the mark for ever, and nothing else would run meanwhile.
+        # The library would search for the mark in an endless loop, and block the process.
         raise SettingsWrong(f"NATS_CREDS={path} has no line {missing[0]!r}: write the file with nsc")
     return str(path)
 
 
 def tls_context(chosen: Settings) -> ssl.SSLContext:
-    """What the server is verified by, and what it is shown, from the files as they are now.
+    """A TLS context from the current files: authorities for the server, and our certificate.
 
     Raises:
         SettingsWrong: a file cannot be used.
@@ -47,7 +47,7 @@ def tls_context(chosen: Settings) -> ssl.SSLContext:
 
 
 def expiring(chosen: Settings, now: datetime | None = None) -> list[str]:
-    """One line for each file that ends soon, or has ended."""
+    """One line for each file that expires soon, or has expired."""
     now = now or datetime.now(UTC)
     lines = []
     for name, path, ends in (
@@ -57,7 +57,7 @@ def expiring(chosen: Settings, now: datetime | None = None) -> list[str]:
         try:
             begin, end = ends(path) if path else (None, None)
         except (SettingsWrong, ValueError, KeyError, OSError):
-            # What is wrong with it, the next connect says.
+            # The next connect reports what is wrong with the file.
             continue
         if end is not None and end - now < min(WARN_BEFORE, (end - (begin or now - 10 * WARN_BEFORE)) / 10):
             verb = "ends" if end > now else "ended"
@@ -77,7 +77,7 @@ def _end_of_creds(path: Path) -> tuple[datetime | None, datetime | None]:
 
 
 def _end_of_certificate(path: Path) -> tuple[datetime | None, datetime | None]:
-    # The standard library decodes a certificate of our own nowhere else.
+    # The standard library has no public function to decode a certificate file.
     found = ssl._ssl._test_decode_cert(str(path))  # type: ignore[attr-defined] # noqa: SLF001
     begin, end = (ssl.cert_time_to_seconds(found[name]) for name in ("notBefore", "notAfter"))
     return _moment(begin), _moment(end)

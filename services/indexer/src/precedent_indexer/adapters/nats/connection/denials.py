@@ -1,4 +1,4 @@
-"""What the server refuses: it says so beside an operation, and never as the answer to it."""
+"""Permission denials of the server, which arrive apart from the operation and never as its reply."""
 
 import asyncio
 import re
@@ -15,18 +15,18 @@ log = structlog.get_logger(__name__)
 
 _DENIED: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"', re.IGNORECASE)
 _TELLING_TOKENS: Final = 5
-"""Tokens of a subject that tell one kind of operation from another; acknowledgements differ in those behind them."""
+"""Leading tokens of a subject that identify an operation; acknowledgements differ in later tokens."""
 
 
 class Denials:
-    """Ends what waits for an operation that the server has refused, and says the others once in the log.
+    """Ends the waits for operations that the server has denied, and logs the other denials once.
 
     Attributes:
         aloud: whether the log also says what somebody is told: of a service, who is told is somewhere else.
     """
 
     def __init__(self, inbox_prefix: str) -> None:
-        """`inbox_prefix`: where the answers to all that waits would arrive."""
+        """`inbox_prefix`: prefix of the reply subjects of every request."""
         self._inbox_prefix = inbox_prefix
         self._waiting: dict[asyncio.Future[NotPermitted], str] = {}
         self._unheard: set[str] = set()
@@ -34,7 +34,7 @@ class Denials:
         self.aloud = False
 
     def take(self, error: Exception) -> bool:
-        """Note an error of the connection; whether it was a refusal."""
+        """Note an error of the connection; whether it was a denial."""
         denied = _DENIED.search(str(error))
         if denied is None:
             return False
@@ -43,7 +43,7 @@ class Denials:
         refusal = deaf_at(self._inbox_prefix) if deaf else _refusal(operation, subject)
         if operation == "subscription":
             self._unheard.add(subject.lower())
-        # Who subscribes asks, or waits for an answer.
+        # A denied subscription is reported by `check_heard`, or by the request that waits.
         told = operation == "subscription"
         for waiting, asked in self._waiting.items():
             if not waiting.done() and (deaf or (operation == "publish" and asked.lower() == subject.lower())):
@@ -60,7 +60,7 @@ class Denials:
             log.error("nats_denied", detail=str(refusal))
 
     async def unless_denied(self, subject: str, work: Coroutine[Any, Any, Result]) -> Result:
-        """Do `work`, which sends on `subject` and waits for an answer.
+        """Run `work`, which publishes on `subject` and waits for a reply.
 
         Raises:
             NotPermitted: the server does not let us send there, or hear answers.
@@ -81,11 +81,11 @@ class Denials:
             task.add_done_callback(noticed)
 
     def forget(self, subject: str) -> None:
-        """Before a subscription: what was refused earlier may be permitted by now."""
+        """Forget an earlier denial before a new subscription, which may be permitted by now."""
         self._unheard.discard(subject.lower())
 
     def check_heard(self, *subjects: str) -> None:
-        """After subscriptions that the server has had the time to refuse.
+        """Check subscriptions, after the server has had the time to deny them.
 
         Raises:
             NotPermitted: it has refused one.
@@ -97,7 +97,7 @@ class Denials:
 
 
 def deaf_at(inbox_prefix: str) -> NotPermitted:
-    """What to say where no answer can be heard."""
+    """The error if the credentials may not subscribe to their inbox."""
     return NotPermitted(
         f"these credentials may not subscribe to {inbox_prefix}.>: "
         "set NATS_INBOX_PREFIX to the prefix that their role on the server has"
@@ -105,7 +105,7 @@ def deaf_at(inbox_prefix: str) -> NotPermitted:
 
 
 def noticed(task: asyncio.Future[Any]) -> None:
-    """Look at the exception of a task that nobody waits for any more, so that asyncio does not report it."""
+    """Read the exception of a task that no caller awaits any more, so that asyncio does not report it."""
     if not task.cancelled():
         task.exception()
 

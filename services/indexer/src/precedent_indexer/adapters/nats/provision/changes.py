@@ -1,4 +1,4 @@
-"""What an operator changed on the server while the indexer runs, and contradicts the contract."""
+"""Settings on the server that an operator has changed since the start, and that contradict the contract."""
 
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.provision.consumer import consumer_contradictions

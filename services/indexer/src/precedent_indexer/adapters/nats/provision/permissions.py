@@ -1,7 +1,7 @@
-"""May our credentials do all that serving takes? The server is asked before anything is begun.
+"""Checks at the start that our credentials have every permission that serving needs.
 
-Otherwise a permission that is missing would be found out by the first deletion or dead letter, weeks later, and
-hold up everything behind it.
+Otherwise the first deletion or dead letter, perhaps weeks later, would find that a permission is missing, and block
+everything after it.
 """
 
 import json
@@ -46,7 +46,7 @@ _PUBLISHED: Final = (
     event_subject(INCIDENTS, "auth"),
     outcome_subject(INCIDENTS),
 )
-"""What is published on; where collections differ, one that exists in every log stands for all."""
+"""Subjects that the indexer publishes on; one collection that every log has stands for all."""
 
 
 SHARED: Final = (
@@ -54,11 +54,11 @@ SHARED: Final = (
     LEASE_SUBJECT,
     f"{REPLICAS_PREFIX}.{INCIDENTS}.delete.1",
 )
-"""The same where several replicas share an index."""
+"""Further subjects if several replicas share an index."""
 
 
 async def check_permissions(bus: Bus, *, beside: Iterable[str] = ()) -> None:
-    """Compare what the server permits us with what serving takes, `beside` included.
+    """Compare our permissions with what serving needs, and with the subjects in `beside`.
 
     Raises:
         StartDenied: something is missing; the message lists the subjects.
@@ -85,7 +85,7 @@ def _of_domain(bus: Bus, subject: str) -> str:
 
 
 def denied(subjects: Iterable[str], allow: Sequence[str] | None, deny: Sequence[str]) -> list[str]:
-    """Those of `subjects` that may not be published on; no list of what is allowed allows everything."""
+    """Those of `subjects` that may not be published on; if `allow` is None, every subject is allowed."""
     return [
         one
         for one in subjects

@@ -31,16 +31,16 @@ _LED: Final = (
     *(f"STREAM.INFO.{stream}" for stream in (EVENTS_STREAM, DEAD_LETTERS_STREAM)),
     f"CONSUMER.INFO.{EVENTS_STREAM}.{CONSUMER}",
 )
-"""What each has a leader of its own in a cluster."""
+"""Requests for the info of each part that has a leader of its own in a cluster."""
 PING_WAIT_S: Final = 1.5
 
 Choices = Mapping[str, Mapping[str, int]]
-"""Settings that are the operator's, by the name of the stream: given where it is created, never checked."""
+"""Settings that the operator chooses, by stream: applied when the stream is created, never checked."""
 _NO_CHOICES: Final[Choices] = MappingProxyType({})
 
 
 def operators_choices(settings: Settings) -> Choices:
-    """Bounds and replicas of the streams where they are created; afterwards `nats stream edit` changes them."""
+    """Limits and replicas of streams that are created; later `nats stream edit` changes them."""
     bounds = {
         EVENTS_STREAM: settings.precedent_log_max_bytes,
         DEAD_LETTERS_STREAM: settings.precedent_dead_letters_max_bytes,
@@ -50,9 +50,9 @@ def operators_choices(settings: Settings) -> Choices:
 
 
 async def await_leaders(bus: Bus, patience_s: float) -> None:
-    """Wait while a cluster elects its leaders, as it does for seconds when it begins and when a server is lost.
+    """Wait while a cluster elects its leaders, which takes seconds at its start and after the loss of a server.
 
-    After `patience_s` seconds it is for what comes next to say that there is none.
+    After `patience_s` seconds it returns, and the next request fails.
     """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(patience_s):
@@ -68,7 +68,7 @@ async def _is_led(bus: Bus, what: str) -> bool:
     except JetStreamRefused as error:
         return error.err_code not in LEADERLESS
     except BusUnavailable as error:
-        # Where nobody listens at all, JetStream is off.
+        # If there is no responder at all, JetStream is off.
         return not isinstance(error.__cause__, TimeoutError)
     return True
 
@@ -128,7 +128,7 @@ def differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
 
 def forbidden_settings(forbidden: Mapping[str, str], found: dict[str, Any]) -> list[str]:
     """One line for each of the `forbidden` settings that is set."""
-    # A limit that is off is -1 or 0 on the wire, a flag that is off false, a list that is off empty.
+    # Unset values on the wire: -1 or 0 for a limit, false for a flag, empty for a list.
     return [
         f"{key} is {shown(key, found[key])}, must not be set: {why}"
         for key, why in forbidden.items()
@@ -137,15 +137,15 @@ def forbidden_settings(forbidden: Mapping[str, str], found: dict[str, Any]) -> l
 
 
 def log_name(bus: Bus, created: str) -> str:
-    """What tells one log from another, also where leaf nodes join several: its JetStream domain and its creation."""
+    """Name of a log, unique even if leaf nodes join several: its JetStream domain and its creation time."""
     return f"{bus.domain or ''}:{created}"
 
 
 async def refuse_second_log(bus: Bus, log: str) -> None:
-    """Make sure that nobody answers the same questions from another log.
+    """Check that no other indexer answers the same questions from another log.
 
     Raises:
-        StartRefused: an indexer of another log answers: who asks would be given this one's answers and that one's.
+        StartRefused: an indexer of another log answers: callers would get answers of both in turn.
     """
     for one in await bus.ping_services(SERVICE, PING_WAIT_S):
         metadata = one.get("metadata") or {}
