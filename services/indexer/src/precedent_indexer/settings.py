@@ -85,7 +85,10 @@ class Settings(BaseSettings):
         int, Field(ge=0, le=65535, description="Port that Prometheus scrapes; 0 is off")
     ] = 0
     precedent_metrics_host: Annotated[
-        str, Field(description="Address that it is served on, to whoever asks; 0.0.0.0 is every one, as in a container")
+        str,
+        Field(
+            description="Address that metrics are served on, without authentication; 0.0.0.0 is every one, as in a container"
+        ),
     ] = "127.0.0.1"
     precedent_log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least level of log lines")

@@ -117,7 +117,7 @@ class Embedding:
             await keep(computed)
         return found
 
-    async def anew(self, text: str) -> Vector:
+    async def embed_uncached(self, text: str) -> Vector:
         """The vector of one text, computed without the cache, to check that the model works."""
         vector: Vector = (await self._workers.embed(self._events.embed, [text]))[0]
         return vector

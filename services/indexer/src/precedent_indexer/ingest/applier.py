@@ -236,7 +236,7 @@ class Applier:
     async def _probe_model(self, cause: Exception | None) -> None:
         # If the model fails on every text, the model is at fault, not a text.
         try:
-            await self._embedding.anew(_PROBE)
+            await self._embedding.embed_uncached(_PROBE)
         except Exception as error:  # noqa: BLE001 -- as above
             raise ModelUnavailable(f"the model embeds nothing any more: {type(error).__name__}") from cause
 

@@ -116,7 +116,7 @@ class CrashJournal:
         try:
             self._write("" if self._note == _Note() else json.dumps(asdict(self._note)))
         except OSError as error:
-            raise StoreUnavailable(f"what is in hand cannot be written to {self._path}: {error.strerror}") from error
+            raise StoreUnavailable(f"the crash journal {self._path} cannot be written: {error.strerror}") from error
 
     def _recall(self) -> str:
         try:

@@ -111,7 +111,7 @@ class Ingest:
             RuntimeError: the ingest is not paused: two indexes would be mixed.
         """
         if not (self._holding.locked() and self._quiet.is_set()):
-            raise RuntimeError("another index is only taken into use while the corridor is held")
+            raise RuntimeError("another index can only be put into use while the ingest is paused")
         self._context = replace(self._context, applier=applier, checkpoint=checkpoint)
 
     async def run(self) -> None:
@@ -191,10 +191,10 @@ class Ingest:
         covered = self._context.progress.indexed_seq
         if self.liveness.stalls > 1:
             raise Stalled(
-                f"the index stays at {covered} although the log goes on: begun anew, it did not advance either; "
+                f"the index stays at {covered} although the log goes on, and a restart of the pipeline did not help; "
                 "the process ends, so that the supervisor starts it again"
             )
-        log.error("ingest_stalled", indexed_seq=covered, silent_s=_SILENCE_S, remedy="the corridor is begun anew")
+        log.error("ingest_stalled", indexed_seq=covered, silent_s=_SILENCE_S, remedy="the pipeline is restarted")
 
     async def _try_to_recreate(self) -> None:
         context = self._context

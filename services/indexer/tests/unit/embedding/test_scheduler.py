@@ -100,10 +100,10 @@ async def test_a_model_that_is_down_is_noticed_for_known_texts() -> None:
     """The probe asks the model itself, not what is remembered."""
     recorder = Recorder()
     embedding = embedding_of(recorder, cache_entries=10)
-    await embedding.anew("probe")
+    await embedding.embed_uncached("probe")
     recorder.down = True
     with pytest.raises(RuntimeError, match="down"):
-        await embedding.anew("probe")
+        await embedding.embed_uncached("probe")
 
 
 class HeldWorkers(InlineWorkers):

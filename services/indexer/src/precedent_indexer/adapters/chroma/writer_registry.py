@@ -34,7 +34,7 @@ class WriterRegistry:
 
     def read(self) -> WriterHistory:
         """The state of the index, read in one request."""
-        with self._using("read the books of the index") as collection:
+        with self._using("read the registry of writers") as collection:
             found: Any = collection.get(include=["metadatas"])["metadatas"] if collection is not None else []
         rows = sorted(found, key=lambda row: row["token"])
         identities = {row["generation"]: _identity(row) for row in rows if row["what"] == _IDENTITY}
@@ -55,14 +55,14 @@ class WriterRegistry:
 
     def forget(self, generation: str) -> None:
         """Remove the identities of a generation that was removed."""
-        with self._using("write the books of the index") as collection:
+        with self._using("write the registry of writers") as collection:
             if collection is not None:
                 collection.delete(where={"$and": [{"what": _IDENTITY}, {"generation": generation}]})
 
     def forget_writers(self, before: int) -> None:
         """Remove the rows of writers with a token below `before`; later writers have written the same again."""
         earlier: Any = {"token": {"$lt": before}}
-        with self._using("write the books of the index") as collection:
+        with self._using("write the registry of writers") as collection:
             if collection is not None:
                 collection.delete(where=earlier)
 
@@ -73,7 +73,7 @@ class WriterRegistry:
 
     def set_late(self, token: int, *, late: bool) -> None:
         """Record whether the writer with this token may have finished a request after it lost the lease."""
-        with self._using("write the books of the index") as collection:
+        with self._using("write the registry of writers") as collection:
             if collection is not None:
                 # Only this key: another writer may have changed the rest of the row.
                 collection.update(ids=[f"{_TERM}.{token}"], metadatas=[{"late": late}])
@@ -97,7 +97,7 @@ class WriterRegistry:
 
     def _put(self, what: str, row: str, token: int, **values: object) -> None:
         metadata: Any = {"what": what, "token": token, **values}
-        with self._using("write the books of the index", make=True) as collection:
+        with self._using("write the registry of writers", make=True) as collection:
             if collection is not None:
                 collection.upsert(ids=[row], embeddings=points(1), metadatas=[metadata])
 

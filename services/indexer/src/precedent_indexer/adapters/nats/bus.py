@@ -273,18 +273,18 @@ class Bus:
     async def ping_services(self, name: str, wait_s: float) -> list[dict[str, Any]]:
         """PING replies of service `name` within `wait_s` seconds; returns at once if there is no instance."""
         answers: list[dict[str, Any]] = []
-        nobody = asyncio.Event()
+        absent = asyncio.Event()
 
         async def collect(packet: Packet) -> None:
             if packet.data:
                 answers.append(json.loads(packet.data))
             elif packet.headers.get("Status") == _NOBODY_LISTENS:
-                nobody.set()
+                absent.set()
 
         async def wait() -> None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
-                    await nobody.wait()
+                    await absent.wait()
 
         inbox = self.new_inbox()
         unsubscribe = await self.subscribe(inbox, collect)

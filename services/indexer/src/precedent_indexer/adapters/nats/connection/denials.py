@@ -22,7 +22,8 @@ class Denials:
     """Ends the waits for operations that the server has denied, and logs the other denials once.
 
     Attributes:
-        aloud: whether the log also says what somebody is told: of a service, who is told is somewhere else.
+        aloud: whether denials that a caller gets as an error are logged too. Those of a service are: its callers
+            are elsewhere.
     """
 
     def __init__(self, inbox_prefix: str) -> None:
