@@ -86,9 +86,7 @@ class Settings(BaseSettings):
     ] = 0
     precedent_metrics_host: Annotated[
         str,
-        Field(
-            description="Address that metrics are served on, without authentication; 0.0.0.0 is every one, as in a container"
-        ),
+        Field(description="Address of the metrics, which need no login; 0.0.0.0 is every one, as in a container"),
     ] = "127.0.0.1"
     precedent_log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least level of log lines")

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import os
 import shutil
 import time
 from collections.abc import Awaitable, Callable
@@ -219,7 +218,7 @@ class WholeIndexer:
 def _target(descriptor: Path) -> str:
     """The file behind a descriptor; empty if it was closed since it was listed."""
     try:
-        return os.readlink(descriptor)
+        return str(descriptor.readlink())
     except FileNotFoundError:
         return ""
 
