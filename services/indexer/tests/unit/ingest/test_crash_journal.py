@@ -92,7 +92,7 @@ def test_a_note_that_is_none_blames_nobody(tmp_path: Path, text: str) -> None:
 def test_what_cannot_be_noted_is_not_touched(tmp_path: Path) -> None:
     """Where the note cannot be written, it is a fault of the store; letting go never fails."""
     life = CrashJournal(tmp_path / "gone" / CRASH_JOURNAL)
-    with pytest.raises(StoreUnavailable, match="in hand"):
+    with pytest.raises(StoreUnavailable, match="crash journal"):
         life.take(1, 2)
     life.clear()
     life.done(2)

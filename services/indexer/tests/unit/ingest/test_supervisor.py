@@ -199,7 +199,7 @@ async def test_another_index_is_used_only_while_held(indexer: FakeIndexer) -> No
     """The corridor goes on into the index that it was given, from the watermark of the moment of its release."""
     indexer.log.publish_event({"text": "first", "id": "a"})
     await until(lambda: indexer.progress.indexed_seq == 1)
-    with pytest.raises(RuntimeError, match="held"):
+    with pytest.raises(RuntimeError, match="paused"):
         indexer.ingest.use(indexer.applier, indexer.checkpoint)
     other = FakeIndexer({}, (), 4)
     other._task.cancel()
