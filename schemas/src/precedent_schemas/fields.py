@@ -236,8 +236,13 @@ def whole_severity(value: object) -> object:
     return value
 
 
+def is_visible(text: str) -> bool:
+    """Whether a text shows anything: blanks, control and zero-width characters alone show nothing."""
+    return not all(character.isspace() or unicodedata.category(character) in _INVISIBLE for character in text)
+
+
 def _has_visible_character(value: str) -> str:
-    if all(character.isspace() or unicodedata.category(character) in _INVISIBLE for character in value):
+    if not is_visible(value):
         raise ValueError("should hold a visible character: blanks, control and zero-width characters alone are no text")
     return value
 

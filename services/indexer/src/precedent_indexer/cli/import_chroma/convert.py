@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from precedent_indexer.cli.import_chroma.attributes import Keeper, clean
 from precedent_schemas.codec import dump, encode_log_message
 from precedent_schemas.events import EventBody
-from precedent_schemas.fields import EventId, normalise_ip, parse_time
+from precedent_schemas.fields import EventId, is_visible, normalise_ip, parse_time
 from precedent_schemas.limits import (
     MAX_LABEL_CHARS,
     MAX_LOG_MESSAGE_BYTES,
@@ -132,9 +132,9 @@ def _kind(metadata: Mapping[str, Any], choices: Choices) -> str:
 
 
 def _text(item: OldItem, keeper: Keeper) -> str:
-    document = clean(item.document or "").strip()
+    document = _visible(item.document or "")
     refined = item.metadata.get("refined_text")
-    text = clean(refined).strip() if isinstance(refined, str) else ""
+    text = _visible(refined) if isinstance(refined, str) else ""
     if not text:
         text = document
         if refined is not None and not isinstance(refined, str):
@@ -144,7 +144,7 @@ def _text(item: OldItem, keeper: Keeper) -> str:
     if not text:
         keeper.changes.append(f"text is missing: original_text, reasoning or {NO_TEXT!r} stands for it")
         spares = (item.metadata.get(key) for key in ("original_text", "reasoning"))
-        text = next((clean(one).strip() for one in spares if isinstance(one, str) and one.strip()), NO_TEXT)
+        text = next((_visible(one) for one in spares if isinstance(one, str) and _visible(one)), NO_TEXT)
     if len(text) > MAX_TEXT_CHARS:
         head = text[:MAX_TEXT_CHARS].rstrip()
         keeper.keep(
@@ -152,6 +152,12 @@ def _text(item: OldItem, keeper: Keeper) -> str:
         )
         text = head
     return text
+
+
+def _visible(text: str) -> str:
+    """`text` as an event can hold it; empty if it shows nothing."""
+    cleaned = clean(text).strip()
+    return cleaned if is_visible(cleaned) else ""
 
 
 def _time(value: object, zone: tzinfo, keeper: Keeper) -> datetime | None:
