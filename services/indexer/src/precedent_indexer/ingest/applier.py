@@ -170,7 +170,7 @@ class Applier:
         return refusals
 
     async def idle(self) -> None:
-        """Nothing is in hand, and nothing waits."""
+        """Note that no message is in flight and none waits."""
         await self._uncommitted.clear()
 
     async def _dead_letter(self, by_seq: Mapping[int, LogMessage], refusals: Mapping[int, Refusal]) -> None:

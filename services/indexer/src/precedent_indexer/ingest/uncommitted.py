@@ -1,7 +1,7 @@
-"""Vectors of a batch that is not committed yet, kept on disk while embedding is slow.
+"""Vectors of batches that are not committed yet, kept on disk while embedding is slow.
 
-A process that ends in the midst of a batch computes only the rest of it again. What is committed is in the index and is
-not kept here any longer.
+After a crash within a batch, only the rest of the batch is embedded again. Vectors of committed batches are removed from
+here, since the index has them.
 """
 
 import time
@@ -13,13 +13,13 @@ from precedent_indexer.index.vector_file import VectorFile
 from precedent_indexer.runtime.threads import Workers
 
 _KEEP_EVERY_S: Final = 2.0
-"""Seconds of embedding after which what is computed is written down: a fast batch is committed before."""
+"""Seconds of embedding after which the vectors are written; a fast batch is committed before."""
 _UNCOMMITTED: Final = ""
-"""In the place of a collection, which always has a name."""
+"""Stands for the collection in the vector file; no collection has an empty name."""
 
 
 class UncommittedVectors:
-    """The vectors of the batches in hand, in the vector file of the generation."""
+    """Vectors of the batches in flight, in the vector file of the generation."""
 
     def __init__(self, vectors: VectorFile, workers: Workers) -> None:
         self._vectors = vectors
@@ -30,7 +30,7 @@ class UncommittedVectors:
         self._is_clear = False
 
     async def keep(self, computed: Mapping[str, Vector]) -> None:
-        """Take what was computed; it is written down at most every two seconds."""
+        """Add computed vectors, which are written at most every two seconds."""
         self._unwritten |= computed
         now = time.monotonic()
         if now - self._written_at >= _KEEP_EVERY_S:
@@ -40,13 +40,13 @@ class UncommittedVectors:
             await self._workers.write(self._vectors.keep, _UNCOMMITTED, writing)
 
     async def find(self, texts: Sequence[str]) -> dict[str, Vector]:
-        """The vectors of those texts that this process, or the one before, has written down."""
+        """The written vectors of these texts, by this process or by an earlier one."""
         found = await self._workers.read(self._vectors.find, _UNCOMMITTED, texts)
         self._written |= found.keys()
         return found
 
     async def settle(self, texts: Collection[str]) -> None:
-        """The events of these texts are committed, or refused."""
+        """Remove the vectors of texts whose events are committed or refused."""
         for text in texts:
             self._unwritten.pop(text, None)
         settled = self._written.intersection(texts)
@@ -55,7 +55,7 @@ class UncommittedVectors:
             await self._workers.write(self._vectors.forget, _UNCOMMITTED, settled)
 
     async def clear(self) -> None:
-        """Nothing is in hand: what an earlier process has left, whose event is not in the log any more, goes too."""
+        """Remove every vector, even those of an earlier process, since no batch is in flight."""
         if not self._is_clear:
             await self._workers.write(self._vectors.forget_all, _UNCOMMITTED)
             self._is_clear = True

@@ -1,7 +1,7 @@
-"""Is it the index that is broken, or does its process lack files, memory, threads, room or permission?
+"""Distinguishes a broken index from a shortage of files, memory, threads, disk space or permissions.
 
-Chroma reports both by the same errors, some of which say nothing. So the words are looked at first, and then the
-process itself: can it open files, get memory, start a thread, write there?
+Chroma raises the same errors for both, some without a message. So the message is searched first, and then the process
+is tested: whether it can open files, allocate memory, start a thread and write to the directory.
 """
 
 import mmap
@@ -40,13 +40,13 @@ _BYTES_TRIED: Final = 64 * 1024 * 1024
 
 
 def named(said: str) -> str | None:
-    """The shortage that an error's words name; None where they name none."""
+    """The shortage that the message of an error names; None if it names none."""
     said = said.lower()
     return next((shortage for words, shortage in _WORDS.items() if words in said), None)
 
 
 def shortage(error: BaseException, directory: Path) -> str | None:
-    """What this process lacks, after `error` over the files in `directory`; None where it lacks nothing."""
+    """What this process lacks, after `error` over the files in `directory`; None if it lacks nothing."""
     chain: BaseException | None = error
     while chain is not None:
         found = MEMORY if isinstance(chain, MemoryError) else named(str(chain))
