@@ -1,6 +1,6 @@
 """Vectors of batches that are not committed yet, kept on disk while embedding is slow.
 
-After a crash within a batch, only the rest of the batch is embedded again. Vectors of committed batches are removed from
+After a crash within a batch, only the rest of the batch is embedded again. Vectors of committed batches are removed
 here, since the index has them.
 """
 
