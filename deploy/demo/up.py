@@ -46,7 +46,9 @@ async def contents(precedent: Precedent, directory: Path, *, kept: bool) -> str:
     messages = (await precedent.stats()).stream.messages
     if not kept:
         return f"new and empty, in {directory}; the demonstration's events: make up DEMO=1"
-    return f"kept from before, in {directory}: {messages} messages in the log; to forget them: make up-clean"
+    count = "1 message" if messages == 1 else f"{messages} messages"
+    # With the directory: without it, the command would forget the log in the default one.
+    return f"kept from before, in {directory}: {count} in the log; to forget: make up-clean UP_DATA={directory}"
 
 
 def main() -> int:

@@ -94,7 +94,10 @@ async def test_up_keeps_its_data_until_told_to_forget(tmp_path: Path) -> None:
         code, said = await run("up-clean", data)
         assert (code, f"{data} is in use by another `make up`" in said) == (2, True), said
     async with up(data, "DEMO=1") as second, Precedent.connect(second.url) as precedent:
-        assert f"kept from before, in {data}: 1 messages in the log; to forget them: make up-clean" in second.said()
+        assert (
+            f"kept from before, in {data}: 1 message in the log; to forget: make up-clean UP_DATA={data}"
+            in second.said()
+        )
         assert (await precedent.get(["kept-1", "evt-0001"])).missing == []
     code, said = await run("up-clean", data)
     assert (code, f"{data}: forgotten" in said) == (0, True), said
