@@ -17,7 +17,7 @@ _TIMEOUT_S: Final = 10.0
 """Seconds for an answer: an indexer that is catching up answers later than usual."""
 
 
-class NobodyAnswers(CommandFailed):
+class NoAnswer(CommandFailed):
     """No indexer is there, or it is too busy to answer."""
 
 
@@ -62,7 +62,7 @@ class Client:
         """The reply of `endpoint`, an instance of its model.
 
         Raises:
-            NobodyAnswers: no indexer answered in time.
+            NoAnswer: no indexer answered in time.
             AnsweredWithError: the indexer refuses the question, or cannot answer it.
             CommandDenied: the server does not permit the question.
         """
@@ -72,7 +72,7 @@ class Client:
         """The same for an endpoint that every collection has.
 
         Raises:
-            NobodyAnswers, AnsweredWithError, CommandDenied: as `ask`.
+            NoAnswer, AnsweredWithError, CommandDenied: as `ask`.
         """
         return await self._ask(endpoint, question_subject(collection, endpoint.verb), request)
 
@@ -83,9 +83,7 @@ class Client:
         except NotPermitted as error:
             raise CommandDenied(str(error)) from error
         except BusUnavailable as error:
-            raise NobodyAnswers(
-                f"no indexer answers on {self._server}: start one with `precedent-indexer serve`"
-            ) from error
+            raise NoAnswer(f"no indexer answers on {self._server}: start one with `precedent-indexer serve`") from error
         if SERVICE_ERROR_CODE_HEADER in packet.headers:
             code = int(packet.headers[SERVICE_ERROR_CODE_HEADER])
             raise AnsweredWithError(code, packet.headers.get(SERVICE_ERROR_HEADER, "an error"))

@@ -6,7 +6,7 @@ from typing import Final
 
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.service import HOST_KEY
-from precedent_indexer.cli.client import AnsweredWithError, Client, NobodyAnswers
+from precedent_indexer.cli.client import AnsweredWithError, Client, NoAnswer
 from precedent_indexer.errors import FAILED, CommandDenied, NotPermitted, StartRefused
 from precedent_indexer.settings import Settings, without_secrets
 from precedent_schemas import catalogue
@@ -62,7 +62,7 @@ async def check(settings: Settings, timeout_s: float) -> Report:
         stats: StatsReply = await Client(bus, server, timeout_s).ask(catalogue.STATS)
     except CommandDenied as error:
         return Report(healthy=False, line=f"unhealthy: it cannot be asked: {error}", code=error.exit_code)
-    except NobodyAnswers:
+    except NoAnswer:
         return Report(healthy=False, line=f"unhealthy: no indexer answered on {server} in {timeout_s:g} s")
     except AnsweredWithError as error:
         return Report(healthy=False, line=f"unhealthy: {error.description}")

@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from precedent_indexer import settings
-from precedent_indexer.cli.client import Client, NobodyAnswers
+from precedent_indexer.cli.client import Client, NoAnswer
 from precedent_indexer.cli.output import console, pairs, show, table
 from precedent_indexer.errors import CommandFailed
 from precedent_indexer.observability import logs
@@ -75,7 +75,7 @@ async def _begin_and_follow(
     async with Client.connected(chosen) as client:
         try:
             begun: JobReply = await client.ask(endpoint, **request.model_dump())
-        except NobodyAnswers:
+        except NoAnswer:
             pass
         else:
             if begun.joined:

@@ -7,7 +7,7 @@ taken out, and what the log still has of the same ids, an older revision say, is
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,8 @@ from precedent_indexer.domain.messages import LogState
 from precedent_indexer.domain.ports import VectorStore
 from precedent_indexer.index.generations import Generation
 from precedent_indexer.index.watermark import Progress
-from precedent_indexer.maintenance.verify import Subject, Suspect, reapply
+from precedent_indexer.maintenance.service import IndexService
+from precedent_indexer.maintenance.verify import Suspect, reapply
 
 log = structlog.get_logger(__name__)
 
@@ -34,22 +35,10 @@ _MOST_LOST: Final = 512
 Sequences = npt.NDArray[np.int64]
 
 
-class Service(Protocol):
-    """The indexer around the index."""
-
-    @property
-    def index(self) -> Generation:
-        """The generation in use."""
-
-    @property
-    def subject(self) -> Subject:
-        """The same, as it is compared and mended."""
-
-
 class LogGaps:
     """Follows the gaps of the log in the generation in use."""
 
-    def __init__(self, service: Service, progress: Progress, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, service: IndexService, progress: Progress, clock: Callable[[], float] = time.monotonic) -> None:
         self._service = service
         self._progress = progress
         self._clock = clock

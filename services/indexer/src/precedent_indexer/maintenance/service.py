@@ -6,6 +6,7 @@ from typing import Protocol
 
 from precedent_indexer.index.generations import Generation
 from precedent_indexer.ingest.applier import Applier
+from precedent_indexer.maintenance.verify import Subject
 
 
 class IndexService(Protocol):
@@ -18,6 +19,10 @@ class IndexService(Protocol):
     @property
     def is_rebuilding(self) -> bool:
         """Whether a rebuild is running, which will replace the generation in use."""
+
+    @property
+    def subject(self) -> Subject:
+        """The generation in use, as it is compared with the log and repaired."""
 
     def filler(self, index: Generation) -> Applier:
         """The applier that fills `index`, a generation that is not in use, by the model that it is for."""

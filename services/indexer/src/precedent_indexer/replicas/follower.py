@@ -17,7 +17,7 @@ from precedent_indexer.domain.writers import Claim, WriterHistory
 from precedent_indexer.embedding.scheduler import AbsentModel, Embedding
 from precedent_indexer.index.liveness import Liveness
 from precedent_indexer.index.watermark import Progress
-from precedent_indexer.replicas.forwarding import Client, forwarded
+from precedent_indexer.replicas.forwarding import Requester, forwarded
 from precedent_indexer.runtime.threads import Workers
 from precedent_schemas import catalogue
 
@@ -46,7 +46,7 @@ class Follower:
         source: Log,
         dead_letters: Refused,
         workers: Workers,
-        bus: Client,
+        bus: Requester,
         claim: Callable[[], Claim | None],
         max_payload: Callable[[], int],
     ) -> None:

@@ -20,7 +20,7 @@ _GLANCE_S: Final = 5.0
 _BY_NAME: Final = {endpoint.name: endpoint for endpoint in catalogue.ENDPOINTS}
 
 
-class Client(Protocol):
+class Requester(Protocol):
     """How the other replica is asked."""
 
     async def request(self, subject: str, data: bytes = b"", *, timeout_s: float) -> Packet:
@@ -36,7 +36,7 @@ def writers_subject(token: int) -> str:
     return f"{REPLICAS_PREFIX}.*.*.{token}"
 
 
-def forwarded(endpoint: Endpoint, bus: Client, claim: Callable[[], Claim | None]) -> Verb:
+def forwarded(endpoint: Endpoint, bus: Requester, claim: Callable[[], Claim | None]) -> Verb:
     """Answers a question by what the writer answers; `claim` is what is known of the lease."""
     timeout_s = _GLANCE_S if endpoint in {catalogue.STATS, catalogue.REBUILD, catalogue.VERIFY} else _TIMEOUT_S
 

@@ -17,12 +17,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from precedent_indexer.adapters.nats.bus import Bus
+from precedent_indexer.cli.client import Client
 from precedent_indexer.cli.import_chroma.convert import HEADER_ROOM, Choices
 from precedent_indexer.cli.import_chroma.run import Import, Report, Rules
 from precedent_indexer.cli.import_chroma.source import old_collection
 from precedent_indexer.cli.import_chroma.target import CollectionLog
 from precedent_indexer.errors import ImportFailed
-from precedent_indexer.settings import Settings
+from precedent_indexer.settings import Settings, without_secrets
 from precedent_schemas.limits import MAX_LOG_MESSAGE_BYTES
 from precedent_schemas.subjects import COLLECTION_PATTERN, event_subject, is_collection, is_kind
 
@@ -32,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 _LINE_EVERY_S: Final = 5.0
+_ASK_TIMEOUT_S: Final = 30.0
+"""Seconds for an answer of the indexer about up to a thousand items."""
 """Seconds between two log lines of progress, if there is no terminal for a bar."""
 
 
@@ -78,7 +81,9 @@ async def _import(settings: Settings, request: Request, zone: tzinfo) -> Report:
             room = min(MAX_LOG_MESSAGE_BYTES, bus.max_payload) - HEADER_ROOM
             choices = Choices(kind=request.kind, zone=zone, max_bytes=room)
             with _progress() as on_progress:
-                return await Import(source, CollectionLog(bus, request.to), choices, request.rules).run(on_progress)
+                client = Client(bus, without_secrets(settings.nats_url), _ASK_TIMEOUT_S)
+                target = CollectionLog(bus, request.to, client)
+                return await Import(source, target, choices, request.rules).run(on_progress)
         finally:
             await bus.close()
 

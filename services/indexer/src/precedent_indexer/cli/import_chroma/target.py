@@ -6,30 +6,23 @@ from typing import Final
 
 from precedent_indexer.adapters.nats.bus import Bus
 from precedent_indexer.adapters.nats.log import JetStreamLog, read_stream
+from precedent_indexer.cli.client import AnsweredWithError, Client, NoAnswer
 from precedent_indexer.domain.messages import LogMessage
 from precedent_indexer.errors import COMPARE_AND_SET_LOST, BusUnavailable, ImportFailed, JetStreamCode, JetStreamRefused
-from precedent_schemas import catalogue, codec
-from precedent_schemas.answers import GetReply
-from precedent_schemas.questions import GetRequest
-from precedent_schemas.subjects import (
-    EVENTS_STREAM,
-    MSG_ID_HEADER,
-    SERVICE_ERROR_CODE_HEADER,
-    SERVICE_ERROR_HEADER,
-    deletion_subject,
-    event_subject,
-    question_subject,
-)
+from precedent_schemas import catalogue
+from precedent_schemas.failures import ERROR_CODES, ErrorReason
+from precedent_schemas.subjects import EVENTS_STREAM, MSG_ID_HEADER, deletion_subject, event_subject
 
-_GET_TIMEOUT_S: Final = 30.0
 _EXPECTED_END: Final = "Nats-Expected-Last-Sequence"
 
 
 class CollectionLog:
     """The events and deletions of one collection."""
 
-    def __init__(self, bus: Bus, collection: str) -> None:
+    def __init__(self, bus: Bus, collection: str, client: Client) -> None:
+        """`client` asks the indexer which items the index has."""
         self._bus = bus
+        self._client = client
         self._log = JetStreamLog(bus)
         self.collection = collection
 
@@ -78,15 +71,15 @@ class CollectionLog:
         Raises:
             BusUnavailable: no indexer answers, or it answers with an error.
         """
-        request = GetRequest(ids=list(ids))
-        subject = question_subject(self.collection, catalogue.GET.verb)
-        packet = await self._bus.request(subject, codec.encode(request), timeout_s=_GET_TIMEOUT_S)
-        code = packet.headers.get(SERVICE_ERROR_CODE_HEADER)
-        if code == "404":
-            return {}
-        if code == "413" and len(ids) > 1:
-            half = len(ids) // 2
-            return await self.in_index(ids[:half]) | await self.in_index(ids[half:])
-        if code is not None:
-            raise BusUnavailable(f"{subject} answers {code}: {packet.headers.get(SERVICE_ERROR_HEADER, '')}")
-        return {entry.event.id: entry.seq for entry in codec.decode(GetReply, packet.data).events}
+        try:
+            reply = await self._client.ask_collection(self.collection, catalogue.GET, ids=list(ids))
+        except AnsweredWithError as error:
+            if error.code == ERROR_CODES[ErrorReason.NOT_FOUND]:
+                return {}
+            if error.code == ERROR_CODES[ErrorReason.TOO_LARGE] and len(ids) > 1:
+                half = len(ids) // 2
+                return await self.in_index(ids[:half]) | await self.in_index(ids[half:])
+            raise BusUnavailable(str(error)) from error
+        except NoAnswer as error:
+            raise BusUnavailable(str(error)) from error
+        return {entry.event.id: entry.seq for entry in reply.events}
