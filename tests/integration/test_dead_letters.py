@@ -43,7 +43,7 @@ EVENTS: list[tuple[str, Any, str, str]] = [
     ("severity 6", {"text": "x", "severity": 6}, "invalid", "severity"),
     ("severity in words", {"text": "x", "severity": "high"}, "invalid", "severity"),
     ("severity true", {"text": "x", "severity": True}, "invalid", "severity"),
-    ("empty source", {"text": "x", "source": ""}, "invalid", "source"),
+    ("a source of two lines", {"text": "x", "source": "a\nb"}, "invalid", "source"),
     ("a user of 257", {"text": "x", "user": "u" * 257}, "invalid", "user"),
     ("no address", {"text": "x", "ip": "300.1.1.1"}, "invalid", "ip"),
     ("an address with a scope", {"text": "x", "ip": "fe80::1%eth0"}, "invalid", "ip"),
